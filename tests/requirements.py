@@ -1,0 +1,23 @@
+"""What some tests need and not every machine has. In CI its absence is a failure; elsewhere the test is skipped."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+def require(condition: object, reason: str) -> None:
+    """Go on where `condition` holds; else fail in CI (`$CI` is set), and skip with the reason elsewhere."""
+    if condition:
+        return
+    if os.environ.get("CI"):
+        pytest.fail(f"CI must have this: {reason}")
+    pytest.skip(reason)
+
+
+def require_data() -> Path:
+    """The folder of real recordings that `$W2V2_TEACH_DATA` names."""
+    folder = os.environ.get("W2V2_TEACH_DATA")
+    require(folder, "real recordings: $W2V2_TEACH_DATA is not set")
+    require(Path(folder).is_dir(), f"real recordings: $W2V2_TEACH_DATA names {folder}, which is no folder")
+    return Path(folder)

@@ -1,0 +1,66 @@
+"""Utterances become batches: which of them share one, and how their waveforms are stacked."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch.utils.data import Sampler
+
+from w2v2_teach.audio import pad_batch
+from w2v2_teach.corpus import Utterance
+
+JITTER = 0.05  # how far, relative to its length, an utterance may stray among its neighbours
+
+
+class Batch(NamedTuple):
+    """What a model reads at once, and where it came from."""
+
+    input_values: torch.Tensor  # (B, L) float32, each row normalised, zeros after its end
+    attention_mask: torch.Tensor  # (B, L) long, 1 where there is sound
+    utterances: tuple[Utterance, ...]  # B
+
+
+def collate(utterances: Sequence[Utterance]) -> Batch:
+    """Load, normalise and pad B utterances: the `collate_fn` of a DataLoader over a `Corpus`."""
+    return Batch(*pad_batch([utterance.waveform() for utterance in utterances]), tuple(utterances))
+
+
+class LengthBucketBatchSampler(Sampler[list[int]]):
+    """Batches of utterances of similar length, so that little is padded: the `batch_sampler` of a DataLoader.
+
+    Every index comes once per epoch. With `shuffle`, the batches come in random order, and their members change from
+    epoch to epoch because lengths are blurred by up to `JITTER` before they are sorted. The same seed and epoch give
+    the same batches.
+    """
+
+    def __init__(self, lengths: Sequence[int], batch_size: int, seed: int = 0, shuffle: bool = True):
+        """`lengths` in any unit; raises ValueError for a batch size below 1."""
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be 1 or more, not {batch_size}")
+        self.lengths = np.asarray(lengths)
+        self.batch_size = batch_size
+        self.seed = seed
+        self.shuffle = shuffle
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Call before each epoch, else every epoch has the batches of epoch 0."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return math.ceil(len(self.lengths) / self.batch_size)  # the one that holds the longest may be smaller
+
+    def __iter__(self) -> Iterator[list[int]]:
+        lengths = self.lengths
+        rng = np.random.default_rng([self.seed, self.epoch])
+        if self.shuffle:
+            lengths = lengths * rng.uniform(1 - JITTER, 1 + JITTER, len(lengths))
+        order = np.argsort(lengths, kind="stable").tolist()
+        batches = [order[start : start + self.batch_size] for start in range(0, len(order), self.batch_size)]
+        if self.shuffle:
+            rng.shuffle(batches)
+        yield from batches

@@ -1,0 +1,206 @@
+"""Every number that describes a wav2vec 2.0 model, in one frozen dataclass, and four sets of them.
+
+Field names are Hugging Face's, so that a published `config.json` reads straight into it. Numbers are the paper's
+(arXiv 2006.11477, Sections 2 and 4.2) where the paper gives them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, TypeVar
+
+import torch
+
+Lengths = TypeVar("Lengths", int, torch.Tensor)
+Count = int  # zero or more
+Weight = float  # zero or more
+Probability = float  # between 0 and 1
+
+# What other configurations may ask for and this model does not have, with the one value that means "off".
+UNSUPPORTED = {
+    "add_adapter": False,
+    "adapter_attn_dim": None,
+    "hidden_act": "gelu",
+    "conv_pos_batch_norm": False,
+    "is_encoder_decoder": False,
+}
+
+
+class ConfigError(ValueError):
+    """A field has a value that no wav2vec 2.0 model can have, or one that this model does not support."""
+
+
+@dataclass(frozen=True)
+class Wav2Vec2Config:
+    """The shape of a model and of its pre-training task. The defaults are BASE.
+
+    Raises:
+        ConfigError: a value that is not allowed; the message names the field, the value and what is allowed.
+    """
+
+    # Feature encoder f: X → Z (Section 2)
+    conv_dim: tuple[int, ...] = (512,) * 7  # channels of each convolution; C is the last
+    conv_kernel: tuple[int, ...] = (10, 3, 3, 3, 3, 2, 2)  # kernel width of each, in steps of its input
+    conv_stride: tuple[int, ...] = (5, 2, 2, 2, 2, 2, 2)  # stride of each, in steps of its input
+    conv_bias: bool = False  # do the convolutions have a bias?
+    feat_extract_norm: str = "group"  # "group": layer 0 only, over time; "layer": every layer, over channels
+    feat_extract_activation: str = "gelu"  # "gelu" (erf), or "relu" as in NOTES
+    conv_gate: bool = False  # NOTES: group norm, tied gate, residual, dropout and layer norm in every block
+    conv_dropout: Probability = 0.0  # dropout inside a gated block
+
+    # Context network g: Z → C (Section 2)
+    hidden_size: int = 768  # D, width of the Transformer
+    num_hidden_layers: int = 12  # Transformer blocks
+    num_attention_heads: int = 12  # H (the paper says 8 for BASE; its code and checkpoints have 12)
+    intermediate_size: int = 3072  # inner width of the feed-forward networks
+    num_conv_pos_embeddings: int = 128  # kernel width of the positional convolution, in frames
+    num_conv_pos_embedding_groups: int = 16  # its groups
+    do_stable_layer_norm: bool = False  # False: post-norm (BASE); True: pre-norm (LARGE)
+    layer_norm_eps: float = 1e-5  # ε of the layer norms outside the encoder's convolutions
+    initializer_range: float = 0.02  # standard deviation of the linear layers' first weights
+    feat_proj_dropout: Probability = 0.1  # after the projection Z → D
+    hidden_dropout: Probability = 0.1  # after attention, feed-forward and positional embedding
+    attention_dropout: Probability = 0.1  # on attention weights
+    activation_dropout: Probability = 0.0  # inside the feed-forward networks
+    layerdrop: Probability = 0.05  # chance that training skips a whole block
+
+    # Masking (Section 3.1)
+    mask_time_prob: Probability = 0.65  # p·M: the share of frames that spans would cover if none overlapped
+    mask_time_length: int = 10  # M, frames in a span
+    mask_time_min_masks: Count = 2  # spans in every utterance at least
+
+    # Quantization and objective (Sections 2 and 3.2)
+    num_codevector_groups: int = 2  # G, codebooks
+    num_codevectors_per_group: int = 320  # V, entries in each
+    codevector_dim: int = 256  # width of the joined code vectors
+    proj_codevector_dim: int = 256  # width in which context and target are compared
+    feat_quantizer_dropout: Probability = 0.1  # on the quantizer's input
+    num_negatives: int = 100  # K, distractors
+    contrastive_logits_temperature: float = 0.1  # κ
+    diversity_loss_weight: Weight = 0.1  # α
+
+    def __post_init__(self) -> None:
+        for name in ("conv_dim", "conv_kernel", "conv_stride"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))  # JSON brings lists
+        _validate(self)
+
+    def frame_lengths(self, samples: Lengths) -> Lengths:
+        """How many frames T the encoder makes of `samples` (an int, or a tensor of them): (L - k) // s + 1 a layer."""
+        for kernel, stride in zip(self.conv_kernel, self.conv_stride, strict=True):
+            samples = (samples - kernel) // stride + 1
+        return samples.clamp(min=0) if isinstance(samples, torch.Tensor) else max(samples, 0)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The content of a `config.json` that transformers reads (it refuses the gated NOTES encoder by its type)."""
+        model_type = "w2v2_teach_notes" if self.conv_gate else "wav2vec2"
+        return {"model_type": model_type, **asdict(self)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Wav2Vec2Config:
+        """Read a `config.json`. Fields of heads and of other tasks are left aside.
+
+        Raises:
+            ConfigError: another kind of model, or a setting that this model does not support.
+        """
+        model_type = values.get("model_type")
+        if model_type not in ("wav2vec2", "w2v2_teach_notes"):
+            raise ConfigError(f"model_type is {model_type!r}; only 'wav2vec2' can be loaded.")
+        for name, off in UNSUPPORTED.items():
+            if values.get(name, off) != off:
+                raise ConfigError(f"{name} is {values[name]!r}; this model supports only {name}={off!r}.")
+        return cls(**{field.name: values[field.name] for field in fields(cls) if field.name in values})
+
+
+# What a value of each kind may be, by the name of its annotation.
+ALLOWED = {
+    "bool": (lambda v: isinstance(v, bool), "True or False"),
+    "str": (lambda v: isinstance(v, str), "a string"),
+    "int": (lambda v: _is_whole(v) and v > 0, "a positive whole number"),
+    "Count": (lambda v: _is_whole(v) and v >= 0, "zero or a positive whole number"),
+    "float": (lambda v: _is_number(v) and v > 0, "a positive number"),
+    "Weight": (lambda v: _is_number(v) and v >= 0, "zero or a positive number"),
+    "Probability": (lambda v: _is_number(v) and 0 <= v <= 1, "between 0 and 1"),
+    "tuple[int, ...]": (lambda v: all(_is_whole(n) and n > 0 for n in v), "made of positive whole numbers"),
+}
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(value: Any) -> bool:
+    return _is_whole(value) or (isinstance(value, float) and math.isfinite(value))
+
+
+def _validate(config: Wav2Vec2Config) -> None:
+    def demand(name: str, allowed: bool, rule: str) -> None:
+        if not allowed:
+            raise ConfigError(f"{name} is {getattr(config, name)!r}; it must be {rule}.")
+
+    for field in fields(config):
+        is_allowed, rule = ALLOWED[field.type]
+        demand(field.name, is_allowed(getattr(config, field.name)), rule)
+    layers = len(config.conv_dim)
+    demand("conv_dim", layers > 0, "a tuple with one entry per convolution, at least one")
+    for name in ("conv_kernel", "conv_stride"):
+        demand(name, len(getattr(config, name)) == layers, f"a tuple of {layers} entries, as many as conv_dim has")
+    demand("conv_dim", not config.conv_gate or len(set(config.conv_dim)) == 1, "of one width where conv_gate is on")
+    demand("feat_extract_norm", config.feat_extract_norm in ("group", "layer"), "'group' or 'layer'")
+    demand("feat_extract_activation", config.feat_extract_activation in ("gelu", "relu"), "'gelu' or 'relu'")
+    for name, divisor in (
+        ("hidden_size", "num_attention_heads"),
+        ("hidden_size", "num_conv_pos_embedding_groups"),
+        ("codevector_dim", "num_codevector_groups"),
+    ):
+        number = getattr(config, divisor)
+        demand(name, getattr(config, name) % number == 0, f"a multiple of {divisor}={number}")
+
+
+BASE = Wav2Vec2Config()
+
+# LARGE as trained on LV-60k: layer norm in every convolution, pre-norm Transformer, no layer drop.
+LARGE = Wav2Vec2Config(
+    conv_bias=True,
+    feat_extract_norm="layer",
+    hidden_size=1024,
+    num_hidden_layers=24,
+    num_attention_heads=16,
+    intermediate_size=4096,
+    do_stable_layer_norm=True,
+    layerdrop=0.0,
+    codevector_dim=768,
+    proj_codevector_dim=768,
+)
+
+# TINY has BASE's geometry (25 ms windows, every 20 ms) and trains on two CPU cores. Its channels grow as its frames get
+# fewer, so that every convolution but the first costs about the same; layer norm keeps padding out of the frames.
+TINY = Wav2Vec2Config(
+    conv_dim=(32, 48, 64, 96, 128, 128, 128),
+    feat_extract_norm="layer",
+    hidden_size=160,
+    num_hidden_layers=4,
+    num_attention_heads=4,
+    intermediate_size=640,
+    num_conv_pos_embeddings=32,
+    layerdrop=0.0,
+    num_codevectors_per_group=64,
+    codevector_dim=128,
+    proj_codevector_dim=128,
+    num_negatives=50,
+)
+
+# NOTES is the encoder that the lecture notes describe, in front of TINY's Transformer.
+NOTES = replace(
+    TINY,
+    conv_dim=(32,) * 10,
+    conv_kernel=(2,) * 5 + (3,) * 5,
+    conv_stride=(2,) * 5 + (1,) * 5,
+    feat_extract_norm="group",
+    feat_extract_activation="relu",
+    conv_gate=True,
+    conv_dropout=0.1,
+)
+
+PRESETS = {"base": BASE, "large": LARGE, "tiny": TINY, "notes": NOTES}
