@@ -79,8 +79,8 @@ def read_weights(path: Path) -> dict[str, Tensor]:
             weights = load_file(path)
         else:
             weights = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise CheckpointError(f"{path} cannot be read, it is truncated or no weights file: {error}") from error
+    except (SafetensorError, RuntimeError, EOFError, OSError, pickle.UnpicklingError) as error:
+        raise CheckpointError(f"{path} cannot be read: it is truncated, or holds more than plain weights.") from error
     renamed = {}
     for key, tensor in weights.items():
         key = key.replace("conv.weight_g", "conv.parametrizations.weight.original0")
@@ -137,7 +137,9 @@ def _hub_file(name: str | Path, candidates: tuple[str, ...], download: bool) -> 
             raise CheckpointError(f"{name} is neither a folder nor a hub id such as facebook/wav2vec2-base.") from error
         except LocalEntryNotFoundError as error:  # not in the cache, and the hub not asked or not reached
             if download:
-                raise CheckpointError(f"{name}/{file} cannot be fetched: no answer from the hub. Is there a network?") from error
+                raise CheckpointError(
+                    f"{name}/{file} cannot be fetched: no answer from the hub. Is there a network?"
+                ) from error
         except EntryNotFoundError:  # the hub knows the checkpoint, but not this file
             continue
         except HfHubHTTPError as error:

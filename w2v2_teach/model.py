@@ -76,7 +76,9 @@ class Wav2Vec2Model(nn.Module):
     def _frame_mask(self, input_values: Tensor, attention_mask: Tensor | None) -> Tensor | None:
         """(B, L) mask of samples → (B, T) mask of frames: the first `frame_lengths(samples)` of each row."""
         if input_values.ndim != 2:
-            raise ValueError(f"input_values has shape {tuple(input_values.shape)}; it must be (B, L), one row a waveform.")
+            raise ValueError(
+                f"input_values has shape {tuple(input_values.shape)}; it must be (B, L), one row a waveform."
+            )
         if attention_mask is None:
             self._demand_a_frame(torch.tensor([input_values.shape[1]]))
             return None

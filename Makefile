@@ -1,0 +1,38 @@
+# Two commands: `make lab` opens the course, `make test` runs everything. Both set up .venv first where it is missing.
+PYTHON ?= python3
+ARGS ?=
+BIN := .venv/bin
+INSTALLED := .venv/installed
+# Jupyter wants to be told that its user is root, as in a container; it listens on loopback only, and asks for a token.
+AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
+CODE := w2v2_teach tests tools benchmarks data notebooks conftest.py
+
+.PHONY: lab test lint format notebooks parity clean
+
+lab: $(INSTALLED)
+	$(BIN)/jupyter lab --ip=127.0.0.1 $(AS_ROOT) $(ARGS) notebooks/00_welcome.ipynb
+
+test: $(INSTALLED) lint
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/ruff format --check $(CODE)
+
+format: $(INSTALLED)
+	$(BIN)/ruff check --fix $(CODE)
+	$(BIN)/ruff format $(CODE)
+
+notebooks: $(INSTALLED) ## run notebooks in place: make notebooks ARGS=02
+	$(BIN)/python tools/notebooks.py $(ARGS)
+
+parity: $(INSTALLED)
+	$(BIN)/python benchmarks/parity.py
+
+$(INSTALLED): pyproject.toml constraints.txt tools/install.py
+	@command -v $(PYTHON) > /dev/null || { echo "Cannot set up the course: there is no $(PYTHON); install Python 3.10 to 3.13."; exit 1; }
+	@$(PYTHON) tools/install.py
+	@touch $@
+
+clean:
+	rm -rf .venv

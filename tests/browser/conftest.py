@@ -1,0 +1,102 @@
+"""JupyterLab on loopback with a copy of the notebooks, and Debian's Chromium (or whichever is installed) looking at it."""
+
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from playwright.sync_api import Page, sync_playwright
+from requirements import require
+
+ROOT = Path(__file__).parents[2]
+START_SECONDS = 60
+SETTINGS = {
+    "apputils-extension/notification.jupyterlab-settings": '{"fetchNews": "false", "checkForUpdates": false}',
+    "notebook-extension/tracker.jupyterlab-settings": '{"windowingMode": "none"}',  # every cell stays in the page
+}
+CHROMIUM_FLAGS = (
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+)  # fmt: skip
+
+
+class Lab(NamedTuple):
+    """A running server: where it is, and the token it asks for."""
+
+    url: str
+    token: str
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory):
+    home = tmp_path_factory.mktemp("lab")
+    shutil.copytree(ROOT / "notebooks", home / "root" / "notebooks", ignore=shutil.ignore_patterns(".*"))
+    settings = home / "settings" / "@jupyterlab"
+    for file, text in SETTINGS.items():
+        (settings / file).parent.mkdir(parents=True)
+        (settings / file).write_text(text)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    token = secrets.token_hex(16)
+    folders = {"CONFIG": "config", "DATA": "data", "RUNTIME": "run"}
+    environment = {
+        **os.environ,
+        **{f"JUPYTER_{name}_DIR": str(home / folder) for name, folder in folders.items()},
+        "JUPYTERLAB_SETTINGS_DIR": str(home / "settings"),
+        "JUPYTERLAB_WORKSPACES_DIR": str(home / "workspaces"),
+    }
+    command = [
+        sys.executable, "-m", "jupyter", "lab", "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}",
+        f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={home / 'root'}", "--LabApp.expose_app_in_browser=True",
+    ]  # fmt: skip
+    with open(home / "lab.log", "w") as log:
+        server = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
+    try:
+        _wait(server, f"http://127.0.0.1:{port}/api?token={token}", home / "lab.log")
+        yield Lab(f"http://127.0.0.1:{port}", token)
+    finally:
+        server.terminate()
+        server.wait(20)
+
+
+def _wait(server: subprocess.Popen, url: str, log: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        try:
+            urllib.request.urlopen(url, timeout=1).close()
+        except OSError:
+            assert server.poll() is None, log.read_text()
+            time.sleep(0.25)
+        else:
+            return
+    pytest.fail(f"JupyterLab did not answer within {START_SECONDS} s:\n{log.read_text()}")
+
+
+@pytest.fixture(scope="session")
+def browser():
+    names = ("chromium", "chromium-browser", "google-chrome")
+    chromium = next(filter(None, map(shutil.which, names)), None)
+    require(chromium, f"a browser test needs one of {', '.join(names)}")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser):
+    """A fresh page on which no script may fail."""
+    page: Page = browser.new_page(viewport={"width": 1400, "height": 1000})
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    yield page
+    page.close()
+    assert not errors

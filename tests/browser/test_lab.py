@@ -1,0 +1,109 @@
+"""Every notebook in a real JupyterLab in a real browser: it runs, and its explorer answers pointer and keys.
+
+With W2V2_TEACH_SCREENSHOTS=FOLDER the pages are kept as pictures, to be looked at.
+"""
+
+import os
+from pathlib import Path
+
+import pytest
+from course import NOTEBOOKS
+from playwright.sync_api import Locator, Page, expect
+
+RUN_ALL = """async () => {
+  const panel = window.jupyterapp.shell.currentWidget;
+  await panel.context.ready;
+  await panel.sessionContext.ready;
+  await panel.sessionContext.session.kernel.info;
+  const ok = await window.jupyterapp.commands.execute('notebook:run-all-cells');
+  const cells = [...panel.content.model.cells].filter(cell => cell.type === 'code').map(cell => cell.toJSON());
+  const outputs = cells.flatMap(cell => cell.outputs);
+  return {ok, unrun: cells.filter(cell => cell.execution_count === null).length,
+          errors: outputs.filter(output => output.output_type === 'error').map(output => output.evalue),
+          stderr: outputs.filter(output => output.name === 'stderr').map(output => output.text)};
+}"""
+WELL = {"ok": True, "unrun": 0, "errors": [], "stderr": []}
+RUN_MS = 180_000
+
+
+def open_and_run(page: Page, lab, name: str) -> Locator:
+    """Open a notebook, run all of its cells, and return its panel."""
+    page.goto(f"{lab.url}/doc/tree/notebooks/{name}.ipynb?token={lab.token}&reset")
+    panel = page.locator(".jp-NotebookPanel")
+    expect(panel.locator(".jp-Cell").first).to_be_visible(timeout=60_000)
+    page.set_default_timeout(RUN_MS)
+    assert page.evaluate(RUN_ALL) == WELL
+    return panel
+
+
+def keep(page: Page, name: str) -> None:
+    if folder := os.environ.get("W2V2_TEACH_SCREENSHOTS"):
+        page.screenshot(path=Path(folder) / f"{name}.png")
+
+
+def drive_sliders(page: Page, cell: Locator, name: str) -> None:
+    """Move every slider with the arrow keys; each time the picture must change and nothing may complain."""
+    image = cell.locator(".jupyter-widgets img")
+    expect(image).to_be_visible()
+    cell.scroll_into_view_if_needed()
+    assert image.get_attribute("alt")
+    sliders = cell.get_by_role("slider")
+    assert sliders.count() > 0
+    for i in range(sliders.count()):
+        before = image.get_attribute("src")
+        sliders.nth(i).focus()
+        page.keyboard.press("ArrowRight")
+        page.keyboard.press("ArrowRight")
+        expect(image).not_to_have_attribute("src", before)
+    expect(cell.get_by_role("alert")).to_have_count(0)
+    keep(page, name)
+
+
+@pytest.mark.parametrize("name", [path.stem for path in NOTEBOOKS])
+def test_it_runs_in_jupyterlab_and_its_explorer_answers(lab, page, name):
+    panel = open_and_run(page, lab, name)
+    if name == "02_feature_encoder":
+        drive_receptive_field(page, panel)
+    else:
+        drive_sliders(page, panel.locator(".jp-CodeCell", has=page.locator(".jupyter-widgets img")), name)
+
+
+def drive_receptive_field(page: Page, panel: Locator) -> None:
+    cell = panel.locator(".jp-CodeCell", has=page.locator(".rf"))
+    said = cell.locator(".rf output")
+    expect(said).to_contain_text("400 samples, 25 ms")
+    picture = cell.locator(".rf svg")
+
+    picture.scroll_into_view_if_needed()
+    box = picture.bounding_box()
+    page.mouse.move(box["x"] + 0.75 * box["width"], box["y"] + 14)  # the top row: a frame
+    expect(said).to_contain_text("Frame 2 sees samples 640 to 1039")
+    page.mouse.move(box["x"] + 0.75 * box["width"], box["y"] + 44)  # the row below it
+    expect(said).to_contain_text("of layer 6")
+    keep(page, "receptive_field_base")
+
+    cells = panel.locator(".jp-Cell").count()
+    cell.get_by_role("button", name="NOTES").click()
+    expect(said).to_contain_text("352 samples, 22 ms")
+    picture.focus()
+    for key, text in (("ArrowRight", "Frame 2 sees samples 64 to 415"), ("ArrowDown", "layer 9")):
+        page.keyboard.press(key)
+        expect(said).to_contain_text(text)
+    keep(page, "receptive_field_notes")
+
+    kernel = cell.get_by_label("kernel of layer 10")
+    kernel.focus()
+    page.keyboard.type("bdd")  # JupyterLab's keys for "insert a cell" and "delete this cell"
+    kernel.fill("5")
+    kernel.press("Enter")
+    expect(said).to_contain_text("416 samples, 26 ms")  # two more steps of 32 samples
+    kernel.fill("0")
+    kernel.press("Enter")
+    expect(said).to_contain_text("must be a whole number from 1 to 512")
+    cell.get_by_role("button", name="remove the last").click()
+    expect(cell.get_by_label("kernel of layer 10")).to_have_count(0)
+    assert panel.locator(".jp-Cell").count() == cells
+
+    page.evaluate("() => window.jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Dark'})")
+    page.wait_for_selector("[data-jp-theme-light='false']")
+    keep(page, "receptive_field_dark")

@@ -1,0 +1,260 @@
+"""Round trips with transformers in both directions, and every way in which a checkpoint can be wrong."""
+
+import http.server
+import json
+import os
+import subprocess
+import sys
+import threading
+import zlib
+from dataclasses import replace
+
+import pytest
+import torch
+import transformers
+from safetensors.torch import load_file, save_file
+
+from w2v2_teach.checkpoints import CheckpointError
+from w2v2_teach.config import NOTES, ConfigError
+from w2v2_teach.model import Wav2Vec2Model
+from w2v2_teach.reference import transformers_config
+
+
+@pytest.fixture(scope="module")
+def config(large_style):
+    return replace(large_style, num_hidden_layers=1)
+
+
+@pytest.fixture(scope="module")
+def model(config):
+    torch.manual_seed(0)
+    return Wav2Vec2Model(config).eval()
+
+
+@pytest.fixture
+def folder(model, tmp_path):
+    model.save_pretrained(tmp_path / "saved")
+    return tmp_path / "saved"
+
+
+X = torch.linspace(-1, 1, 4000).sin()[None]  # (1, L)
+
+
+def context(model) -> torch.Tensor:
+    with torch.no_grad():
+        return model(X).last_hidden_state
+
+
+def edit_config(folder, **values):
+    path = folder / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
+
+
+def edit_weights(folder, change):
+    path = folder / "model.safetensors"
+    weights = load_file(path)
+    change(weights)
+    save_file(weights, path)
+
+
+def test_round_trip(model, folder):
+    loaded = Wav2Vec2Model.from_pretrained(folder)
+    assert loaded.config == model.config
+    assert not loaded.training
+    assert torch.equal(context(loaded), context(model))
+    assert sorted(path.name for path in folder.iterdir()) == ["config.json", "model.safetensors"]
+
+
+def test_notes_round_trip(tmp_path):
+    model = Wav2Vec2Model(NOTES).eval()
+    model.save_pretrained(tmp_path)
+    assert torch.equal(context(Wav2Vec2Model.from_pretrained(tmp_path)), context(model))
+
+
+def test_transformers_loads_what_we_save(model, folder):
+    theirs, report = transformers.Wav2Vec2Model.from_pretrained(folder, output_loading_info=True)
+    assert not report["missing_keys"]
+    assert not report["unexpected_keys"]
+    torch.testing.assert_close(context(theirs.eval()), context(model), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(
+    "head", ["Wav2Vec2Model", "Wav2Vec2ForPreTraining", "Wav2Vec2ForCTC", "Wav2Vec2ForSequenceClassification"]
+)
+def test_we_load_what_transformers_saves_with_any_head(config, tmp_path, head):
+    theirs = getattr(transformers, head)(transformers_config(config)).eval()
+    theirs.save_pretrained(tmp_path)
+    ours = Wav2Vec2Model.from_pretrained(tmp_path)
+    torch.testing.assert_close(context(ours), context(getattr(theirs, "wav2vec2", theirs)), atol=1e-5, rtol=0)
+
+
+def test_old_files_pickled_with_weight_g_and_weight_v(model, folder):
+    weights = load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    conv = "encoder.pos_conv_embed.conv."
+    weights[conv + "weight_g"] = weights.pop(conv + "parametrizations.weight.original0")
+    weights[conv + "weight_v"] = weights.pop(conv + "parametrizations.weight.original1")
+    torch.save({f"wav2vec2.{key}": tensor for key, tensor in weights.items()}, folder / "pytorch_model.bin")
+    assert torch.equal(context(Wav2Vec2Model.from_pretrained(folder)), context(model))
+
+
+def test_half_precision_files_load_in_single_precision(model, folder):
+    edit_weights(folder, lambda weights: weights.update({key: tensor.half() for key, tensor in weights.items()}))
+    loaded = Wav2Vec2Model.from_pretrained(folder)
+    assert {p.dtype for p in loaded.parameters()} == {torch.float32}
+    torch.testing.assert_close(context(loaded), context(model), atol=0.05, rtol=0)
+
+
+def test_a_missing_mask_vector_is_drawn_anew(model, folder):
+    edit_weights(folder, lambda weights: weights.pop("masked_spec_embed"))
+    loaded = Wav2Vec2Model.from_pretrained(folder)
+    assert torch.equal(context(loaded), context(model))
+    assert 0 <= loaded.masked_spec_embed.min() <= loaded.masked_spec_embed.max() <= 1
+
+
+KEY = "encoder.layers.0.attention.k_proj.weight"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda w: w.pop(KEY), f"model.safetensors lacks {KEY}"),
+        (lambda w: w.update(surprise=torch.zeros(1)), "model.safetensors has surprise, which"),
+        (lambda w: w.update({KEY: torch.zeros(3, 4)}), rf"{KEY} has shape \(3, 4\); .* asks for \(32, 32\)"),
+    ],
+)
+def test_weights_that_do_not_fit_are_refused_by_key(folder, change, message):
+    edit_weights(folder, change)
+    with pytest.raises(CheckpointError, match=message):
+        Wav2Vec2Model.from_pretrained(folder)
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "pytorch_model.bin"])
+@pytest.mark.parametrize("keep", [0, 100, 20_000])
+def test_a_truncated_file_is_refused_by_name(model, folder, file, keep):
+    if file == "pytorch_model.bin":
+        (folder / "model.safetensors").unlink()
+        torch.save(model.state_dict(), folder / file)
+    whole = (folder / file).read_bytes()
+    assert len(whole) > keep
+    (folder / file).write_bytes(whole[:keep])
+    with pytest.raises(CheckpointError, match=f"{file} cannot be read"):
+        Wav2Vec2Model.from_pretrained(folder)
+
+
+def test_a_pickle_that_would_run_code_is_refused(folder):
+    (folder / "model.safetensors").unlink()
+    torch.save({"weight": pytest.raises}, folder / "pytorch_model.bin")
+    with pytest.raises(CheckpointError, match="pytorch_model.bin cannot be read"):
+        Wav2Vec2Model.from_pretrained(folder)
+
+
+def test_an_unsupported_setting_is_refused_with_the_file(folder):
+    edit_config(folder, add_adapter=True)
+    with pytest.raises(ConfigError, match=r"config.json: add_adapter is True"):
+        Wav2Vec2Model.from_pretrained(folder)
+
+
+def test_a_broken_config_is_refused(folder):
+    (folder / "config.json").write_text("{")
+    with pytest.raises(CheckpointError, match="config.json is not JSON"):
+        Wav2Vec2Model.from_pretrained(folder)
+
+
+def test_a_folder_without_a_checkpoint(tmp_path):
+    with pytest.raises(CheckpointError, match="needs config.json and one of model.safetensors, pytorch_model.bin"):
+        Wav2Vec2Model.from_pretrained(tmp_path)
+
+
+def test_an_interrupted_save_leaves_the_old_checkpoint(model, folder, monkeypatch):
+    monkeypatch.setattr(
+        "w2v2_teach.checkpoints.save_file", lambda *_, **__: (_ for _ in ()).throw(OSError("disk full"))
+    )
+    with pytest.raises(OSError, match="disk full"):
+        model.save_pretrained(folder)
+    assert torch.equal(context(Wav2Vec2Model.from_pretrained(folder)), context(model))
+
+
+# The hub: never asked unless the caller says so. A local server plays it, in a process with an empty cache.
+
+
+class Hub(http.server.SimpleHTTPRequestHandler):
+    """Serves /someone/model/resolve/main/FILE from a folder, with the headers that huggingface_hub asks for."""
+
+    def translate_path(self, path):
+        return f"{self.server.folder}/{path.rsplit('/', 1)[1]}"
+
+    def end_headers(self):
+        self.send_header("ETag", f'"{zlib.crc32(self.path.encode())}"')
+        self.send_header("X-Repo-Commit", "a" * 40)
+        super().end_headers()
+
+    def send_error(self, code, *args):
+        self.send_response(code)
+        self.send_header("X-Error-Code", "EntryNotFound")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *args):
+        self.server.requests.append(self.path)
+
+
+@pytest.fixture
+def hub(folder):
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hub)
+    server.folder, server.requests = folder, []
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield server
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def load_from_hub(endpoint: str, cache, *downloads: bool) -> subprocess.CompletedProcess:
+    """`from_pretrained("someone/model")` in a process of its own, once for each value of `download`."""
+    code = "".join(
+        f"""
+try:
+    model = Wav2Vec2Model.from_pretrained("someone/model", download={download})
+    print("loaded", model.config.hidden_size)
+except CheckpointError as error:
+    print("refused:", error)
+"""
+        for download in downloads
+    )
+    code = f"from w2v2_teach.model import Wav2Vec2Model\nfrom w2v2_teach.checkpoints import CheckpointError\n{code}"
+    env = {**os.environ, "HF_ENDPOINT": endpoint, "HF_HOME": str(cache), "HF_HUB_DISABLE_XET": "1"}
+    env["TQDM_POSITION"] = "-1"  # draw progress bars although no terminal is there
+    return subprocess.run(
+        [sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True, timeout=120
+    )
+
+
+def test_the_hub_is_asked_only_on_request_and_then_cached(hub, tmp_path):
+    run = load_from_hub(f"http://127.0.0.1:{hub.server_port}", tmp_path / "cache", False, True, False)
+    first, second, third = run.stdout.splitlines()
+    assert first == (
+        "refused: someone/model is no folder, and its config.json is not in the cache; download=True asks the hub."
+    )
+    assert second == third == "loaded 32"
+    assert "model.safetensors: 100%" in run.stderr  # the progress bar
+
+
+def test_a_checkpoint_from_before_safetensors(hub, model, tmp_path):
+    (hub.folder / "model.safetensors").unlink()
+    torch.save(model.state_dict(), hub.folder / "pytorch_model.bin")
+    run = load_from_hub(f"http://127.0.0.1:{hub.server_port}", tmp_path / "cache", True, False)
+    assert run.stdout.splitlines() == ["loaded 32", "loaded 32"]
+
+
+def test_no_network_is_one_clear_sentence(tmp_path):
+    run = load_from_hub("http://127.0.0.1:9", tmp_path / "cache", True)
+    assert run.stdout == (
+        "refused: someone/model/config.json cannot be fetched: no answer from the hub. Is there a network?\n"
+    )
+
+
+def test_a_name_that_is_neither_folder_nor_hub_id():
+    with pytest.raises(CheckpointError, match="neither a folder nor a hub id"):
+        Wav2Vec2Model.from_pretrained("no/such/folder/anywhere")

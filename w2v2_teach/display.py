@@ -1,0 +1,53 @@
+"""What a notebook puts before its reader: figures with a description, source code, sound, and the machine's line."""
+
+from __future__ import annotations
+
+import inspect
+import io
+import platform
+from collections.abc import Callable
+from importlib import metadata
+from typing import Any
+
+import torch
+from IPython.display import Audio, Markdown, display
+from matplotlib.figure import Figure
+
+from w2v2_teach.audio import SAMPLE_RATE
+
+
+def png(figure: Figure) -> bytes:
+    """The figure as a PNG picture, at most 100 dots per inch so that notebooks stay light."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=100, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def show(figure: Figure, alt: str) -> None:
+    """Display a figure and, below it and as its alternative text, a sentence that says what there is to see."""
+    bundle = {"image/png": png(figure), "text/plain": alt}
+    display(bundle, metadata={"image/png": {"alt": alt}}, raw=True)
+    display(Markdown(f"<small>*{alt}*</small>"))
+
+
+def show_source(*objects: Callable[..., Any]) -> None:
+    """Display the package's own source of functions or classes, as it is imported."""
+    code = "\n\n".join(inspect.getsource(thing).rstrip() for thing in objects)
+    display({"text/markdown": f"```python\n{code}\n```", "text/plain": code}, raw=True)
+
+
+def listen(waveform: torch.Tensor, sample_rate: int = SAMPLE_RATE) -> Audio:
+    """A player for a waveform (L,); the loudest sample is scaled to full volume."""
+    return Audio(waveform.numpy(), rate=sample_rate)
+
+
+def device() -> torch.device:
+    """The accelerator where there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def versions() -> str:
+    """One line for the top of a notebook: what it runs on."""
+    packages = ", ".join(f"{name} {metadata.version(name)}" for name in ("w2v2_teach", "torch", "transformers"))
+    where = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
+    return f"Python {platform.python_version()}, {packages}, on {where}"
