@@ -26,8 +26,8 @@ def parity(config: Wav2Vec2Config) -> dict[str, dict[str, float]]:
     mask = (torch.arange(int(LENGTHS.max())) < LENGTHS[:, None]).long()  # (B, L)
     x = torch.randn(mask.shape)  # (B, L)
     return {
-        f"{ours / 1e6:.1f} M, no padding": stage_differences(model, twin, x),
-        f"{ours / 1e6:.1f} M, padded": stage_differences(model, twin, x * mask, mask),
+        f"({ours / 1e6:.1f} M)": stage_differences(model, twin, x),
+        "padded": stage_differences(model, twin, x * mask, mask),
     }
 
 
@@ -41,13 +41,16 @@ def summarise(differences: dict[str, float]) -> dict[str, float]:
 
 
 def main() -> None:
-    print(versions())
-    print(f"| {'configuration':28} | {'stage':26} | largest difference |")
-    print(f"| {'-' * 28} | {'-' * 26} | {'-' * 17}: |")
+    columns = {}
     for name, config in CONFIGS.items():
         for case, differences in parity(config).items():
-            for stage, value in summarise(differences).items():
-                print(f"| {f'{name} ({case})':28} | {stage:26} | {value:18.1e} |", flush=True)
+            columns[f"{name} {case}"] = summarise(differences)
+    stages = list(next(iter(columns.values())))
+    print(f"{versions()}\n")
+    print(f"| largest difference to transformers | {' | '.join(columns)} |")
+    print(f"| --- |{' ---: |' * len(columns)}")
+    for stage in stages:
+        print(f"| {stage} | {' | '.join(f'{column[stage]:.1e}' for column in columns.values())} |")
 
 
 if __name__ == "__main__":

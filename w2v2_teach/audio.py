@@ -7,6 +7,7 @@ from os import PathLike
 from pathlib import Path
 from typing import BinaryIO
 
+import numpy as np
 import soundfile
 import soxr
 import torch
@@ -55,15 +56,15 @@ def load_audio(source: Source, offset: float = 0.0, duration: float | None = Non
         except soundfile.LibsndfileError as error:
             raise AudioError(f"{name} breaks off or is damaged: {error.error_string}") from error
 
-    waveform = torch.from_numpy(soxr.resample(channels.mean(axis=1), rate, SAMPLE_RATE))  # (L,)
-    if not torch.isfinite(waveform).all():
+    samples = soxr.resample(channels.mean(axis=1), rate, SAMPLE_RATE)  # (L,)
+    if not np.isfinite(samples).all():
         raise AudioError(f"{name} holds NaN or infinite samples")
-    if len(waveform) < MIN_SAMPLES:
+    if len(samples) < MIN_SAMPLES:
         raise AudioError(
             f"{name} is shorter than one frame: the model needs at least {MIN_SAMPLES} samples at 16 kHz, "
-            f"this is {len(waveform)}"
+            f"this is {len(samples)}"
         )
-    return waveform
+    return torch.from_numpy(samples)
 
 
 def count_samples(source: Source) -> int:
