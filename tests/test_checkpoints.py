@@ -145,24 +145,24 @@ def test_a_truncated_file_is_refused_by_name(model, folder, file, keep):
 def test_a_pickle_that_would_run_code_is_refused(folder):
     (folder / "model.safetensors").unlink()
     torch.save({"weight": pytest.raises}, folder / "pytorch_model.bin")
-    with pytest.raises(CheckpointError, match="pytorch_model.bin cannot be read"):
+    with pytest.raises(CheckpointError, match=r"pytorch_model\.bin cannot be read"):
         Wav2Vec2Model.from_pretrained(folder)
 
 
 def test_an_unsupported_setting_is_refused_with_the_file(folder):
     edit_config(folder, add_adapter=True)
-    with pytest.raises(ConfigError, match=r"config.json: add_adapter is True"):
+    with pytest.raises(ConfigError, match=r"config\.json: add_adapter is True"):
         Wav2Vec2Model.from_pretrained(folder)
 
 
 def test_a_broken_config_is_refused(folder):
     (folder / "config.json").write_text("{")
-    with pytest.raises(CheckpointError, match="config.json is not JSON"):
+    with pytest.raises(CheckpointError, match=r"config\.json is not JSON"):
         Wav2Vec2Model.from_pretrained(folder)
 
 
 def test_a_folder_without_a_checkpoint(tmp_path):
-    with pytest.raises(CheckpointError, match="needs config.json and one of model.safetensors, pytorch_model.bin"):
+    with pytest.raises(CheckpointError, match=r"needs config\.json and one of model\.safetensors, pytorch_model\.bin"):
         Wav2Vec2Model.from_pretrained(tmp_path)
 
 
@@ -189,13 +189,13 @@ class Hub(http.server.SimpleHTTPRequestHandler):
         self.send_header("X-Repo-Commit", "a" * 40)
         super().end_headers()
 
-    def send_error(self, code, *args):
+    def send_error(self, code, *_):
         self.send_response(code)
         self.send_header("X-Error-Code", "EntryNotFound")
         self.send_header("Content-Length", "0")
         self.end_headers()
 
-    def log_message(self, *args):
+    def log_message(self, *_):
         self.server.requests.append(self.path)
 
 

@@ -28,6 +28,7 @@ def test_download_fetches_and_reports(monkeypatch, name, function):
 
 def test_a_failed_download_is_one_sentence_and_a_status(monkeypatch):
     def fail(download):
+        assert download
         raise DownloadError("There is no network.")
 
     monkeypatch.setattr(corpus, "fsdd", fail)

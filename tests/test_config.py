@@ -72,7 +72,7 @@ def test_a_wrong_value_is_named_with_what_is_allowed(field, value, allowed):
 
 
 def test_a_gated_encoder_needs_one_width():
-    with pytest.raises(ConfigError, match="conv_dim is .* of one width where conv_gate is on"):
+    with pytest.raises(ConfigError, match=r"conv_dim is .* of one width where conv_gate is on"):
         Wav2Vec2Config(conv_dim=(8, 8, 16), conv_kernel=(2, 2, 2), conv_stride=(2, 2, 2), conv_gate=True)
 
 

@@ -38,7 +38,8 @@ def padded_batch(config: Wav2Vec2Config, seed: int) -> tuple[torch.Tensor, torch
     """Three utterances of 1 to 60 frames and a few samples more, as (B, L) samples and mask."""
     draw = random.Random(seed)
     field = receptive_field(config)[-1]
-    lengths = torch.tensor([field.samples + field.hop * draw.randint(0, 59) + draw.randrange(field.hop) for _ in range(3)])
+    more = [field.hop * draw.randint(0, 59) + draw.randrange(field.hop) for _ in range(3)]
+    lengths = field.samples + torch.tensor(more)
     mask = (torch.arange(int(lengths.max())) < lengths[:, None]).long()
     return torch.randn(mask.shape) * mask, mask
 

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from importlib.util import find_spec
 
 OLDEST, NEWEST = (3, 10), (3, 13)
 FREE_GIB = 4  # the environment takes 2.2 GiB with PyTorch's CPU build, and pip needs room to unpack
@@ -20,20 +21,15 @@ def stop(sentence):
 def check_python():
     version = sys.version_info[:2]
     if not OLDEST <= version <= NEWEST:
-        stop(
-            "this is Python {}.{}, and it needs 3.10 to 3.13; name one with `make PYTHON=python3.12 …`.".format(*version)
-        )
-    try:
-        import ensurepip
-        import venv
-    except ImportError:
+        sentence = "this is Python {}.{}, and it needs 3.10 to 3.13; name one with `make PYTHON=python3.12 …`."
+        stop(sentence.format(*version))
+    if find_spec("venv") is None or find_spec("ensurepip") is None:
         stop("this Python has no venv module; on Debian and Ubuntu, `apt install python3-venv` brings it.")
-    return ensurepip, venv
 
 
 def check_disk():
     free = shutil.disk_usage(".").free / 2**30
-    if free < FREE_GIB and not os.path.isdir(VENV):
+    if free < FREE_GIB and not os.path.exists(os.path.join(VENV, "installed")):
         stop("only {:.1f} GiB are free here, and it needs {} GiB.".format(free, FREE_GIB))
 
 
@@ -45,12 +41,10 @@ def run(what, *command):
 def main():
     check_python()
     check_disk()
-    python = os.path.join(VENV, "Scripts" if os.name == "nt" else "bin", "python")
-    if not os.path.exists(python):
-        run("making " + VENV, sys.executable, "-m", "venv", VENV)
+    run("making " + VENV, sys.executable, "-m", "venv", VENV)  # mends one that was interrupted, keeps a good one
     print("Installing the course into {} (about 2 GiB, a few minutes the first time) …".format(VENV), flush=True)
-    pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    run("installing", *(pip + ["--constraint", "constraints.txt", "--editable", ".[dev]"]))
+    pip = [os.path.join(VENV, "bin", "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    run("installing", *pip, "--constraint", "constraints.txt", "--editable", ".[dev]")
 
 
 if __name__ == "__main__":

@@ -81,11 +81,13 @@ def read_weights(path: Path) -> dict[str, Tensor]:
             weights = torch.load(path, map_location="cpu", weights_only=True)
     except (SafetensorError, RuntimeError, EOFError, OSError, pickle.UnpicklingError) as error:
         raise CheckpointError(f"{path} cannot be read: it is truncated, or holds more than plain weights.") from error
-    renamed = {}
-    for key, tensor in weights.items():
-        key = key.replace("conv.weight_g", "conv.parametrizations.weight.original0")
-        renamed[key.replace("conv.weight_v", "conv.parametrizations.weight.original1")] = tensor
-    return renamed
+    return {_todays_name(key): tensor for key, tensor in weights.items()}
+
+
+def _todays_name(key: str) -> str:
+    for old, part in (("conv.weight_g", "original0"), ("conv.weight_v", "original1")):
+        key = key.replace(old, f"conv.parametrizations.weight.{part}")
+    return key
 
 
 def base_weights(weights: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -129,7 +131,7 @@ def _locate(name: str | Path, download: bool) -> tuple[Path, Path]:
 
 
 def _hub_file(name: str | Path, candidates: tuple[str, ...], download: bool) -> Path:
-    """The first of `candidates` that there is, from the cache or, if allowed, from the hub (which shows its progress)."""
+    """The first of `candidates` that there is, from the cache or, if allowed, from the hub (with a progress bar)."""
     for file in candidates:
         try:
             return Path(hf_hub_download(str(name), file, local_files_only=not download))

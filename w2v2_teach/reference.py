@@ -1,4 +1,4 @@
-"""The reference beside ours: transformers' model with the same weights, and how far the two are apart, stage by stage."""
+"""The reference beside ours: transformers' model with the same weights, and how far they are apart, stage by stage."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""JupyterLab on loopback with a copy of the notebooks, and Debian's Chromium (or whichever is installed) looking at it."""
+"""JupyterLab on loopback with a copy of the notebooks, and an installed Chromium that looks at it."""
 
 import os
 import secrets
@@ -55,7 +55,8 @@ def lab(tmp_path_factory):
     }
     command = [
         sys.executable, "-m", "jupyter", "lab", "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}",
-        f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={home / 'root'}", "--LabApp.expose_app_in_browser=True",
+        f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={home / 'root'}",
+        "--LabApp.expose_app_in_browser=True",
     ]  # fmt: skip
     with open(home / "lab.log", "w") as log:
         server = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)

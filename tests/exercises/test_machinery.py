@@ -23,13 +23,13 @@ def test_a_stub_is_not_attempted():
     def double(x): ...
 
     assert repr(check_double(double)) == "○ double returns nothing yet: write it and run the cell again."
-    assert check_double(lambda x: ...).state == "not attempted"
+    assert check_double(lambda _: ...).state == "not attempted"
 
 
 def test_a_wrong_answer_is_told_value_and_hint():
     assert_refused(check_double, lambda x: x * x, "Your result is 1, wanted is 2. Have you multiplied by two?")
     assert_refused(check_double, lambda x: 2.0 * x if isinstance(x, float) else x.sum(), "shape (), wanted is (2,)")
-    assert_refused(check_double, lambda x: "two", "Your function returned str")
+    assert_refused(check_double, lambda _: "two", "Your function returned str")
 
 
 def test_an_answer_that_raises_is_told_on_what():

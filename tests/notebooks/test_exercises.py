@@ -1,4 +1,4 @@
-"""Each exercise as its reader meets it: the stub reports itself, the solution passes, the committed output is the stub's."""
+"""Each exercise as its reader meets it: the stub reports itself, and the solution passes."""
 
 import pytest
 from course import NOTEBOOKS, exercises, read, setup_source

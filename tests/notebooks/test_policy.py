@@ -1,4 +1,4 @@
-"""What every notebook keeps: its ten parts, its budgets, outputs that are there and current, pictures with a description."""
+"""What every notebook keeps: its ten parts, its budgets, current outputs, pictures with a description."""
 
 import json
 import re

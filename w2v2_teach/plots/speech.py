@@ -3,11 +3,15 @@
 from collections.abc import Sequence
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 
 from w2v2_teach.audio import SAMPLE_RATE
 from w2v2_teach.corpus import Interval
-from w2v2_teach.plots.style import COLOURS
+from w2v2_teach.plots.style import COLOURS, SEQUENTIAL
+
+# The colours of spectrograms: steps, to be told apart from the back row, and a fraction of a smooth map's bytes.
+STEPS = colormaps[SEQUENTIAL].resampled(20)
 
 
 def draw_waveform(ax: Axes, x: np.ndarray, sample_rate: int = SAMPLE_RATE, colour: str = COLOURS["x"]) -> None:
@@ -18,7 +22,7 @@ def draw_waveform(ax: Axes, x: np.ndarray, sample_rate: int = SAMPLE_RATE, colou
 
 def draw_spectrogram(ax: Axes, power_db: np.ndarray, duration: float, top_hz: float = SAMPLE_RATE / 2) -> None:
     """A spectrogram in decibels, (frequencies, frames), from 0 to `top_hz`."""
-    image = ax.imshow(power_db, origin="lower", extent=(0, duration, 0, top_hz / 1000))
+    image = ax.imshow(power_db, origin="lower", extent=(0, duration, 0, top_hz / 1000), cmap=STEPS)
     ax.set(xlabel="time (s)", ylabel="frequency (kHz)")
     ax.figure.colorbar(image, ax=ax, label="power (dB)", pad=0.01)
 
