@@ -42,5 +42,5 @@ class Explorer(StaticTwin, widgets.VBox):
         alt, data = html.escape(self.alt), base64.b64encode(self.png).decode()
         self.view.value = (
             f'<img src="data:image/png;base64,{data}" alt="{alt}" style="max-width:100%">'
-            f'<p role="status"><small><em>{alt}</em></small></p>'
+            f'<p role="status"><em>{alt}</em></p>'
         )
