@@ -175,9 +175,11 @@ LARGE = Wav2Vec2Config(
 )
 
 # TINY has BASE's geometry (25 ms windows, every 20 ms) and trains on two CPU cores. Its channels grow as its frames get
-# fewer, so that every convolution but the first costs about the same; layer norm keeps padding out of the frames.
+# fewer, so that every convolution but the first costs about the same. Layer norm keeps padding out of the frames; the
+# bias lets it hear loudness, which a layer norm after a convolution without bias would divide out (notebook 02).
 TINY = Wav2Vec2Config(
     conv_dim=(32, 48, 64, 96, 128, 128, 128),
+    conv_bias=True,
     feat_extract_norm="layer",
     hidden_size=160,
     num_hidden_layers=4,

@@ -79,19 +79,19 @@ def drive_receptive_field(page: Page, panel: Locator) -> None:
     page.mouse.move(box["x"] + 0.75 * box["width"], box["y"] + 14)  # the top row: a frame
     expect(said).to_contain_text("Frame 2 sees samples 640 to 1039")
     page.mouse.move(box["x"] + 0.75 * box["width"], box["y"] + 44)  # the row below it
-    expect(said).to_contain_text("of layer 6")
+    expect(said).to_contain_text("of layer 5")
     keep(page, "receptive_field_base")
 
     cells = panel.locator(".jp-Cell").count()
     cell.get_by_role("button", name="NOTES").click()
     expect(said).to_contain_text("352 samples, 22 ms")
     picture.focus()
-    for key, text in (("ArrowRight", "Frame 2 sees samples 64 to 415"), ("ArrowDown", "layer 9")):
+    for key, text in (("ArrowRight", "Frame 2 sees samples 64 to 415"), ("ArrowDown", "layer 8")):
         page.keyboard.press(key)
         expect(said).to_contain_text(text)
     keep(page, "receptive_field_notes")
 
-    kernel = cell.get_by_label("kernel of layer 10")
+    kernel = cell.get_by_label("kernel of layer 9")
     kernel.focus()
     page.keyboard.type("bdd")  # JupyterLab's keys for "insert a cell" and "delete this cell"
     kernel.fill("5")
@@ -101,7 +101,7 @@ def drive_receptive_field(page: Page, panel: Locator) -> None:
     kernel.press("Enter")
     expect(said).to_contain_text("must be a whole number from 1 to 512")
     cell.get_by_role("button", name="remove the last").click()
-    expect(cell.get_by_label("kernel of layer 10")).to_have_count(0)
+    expect(cell.get_by_label("kernel of layer 9")).to_have_count(0)
     assert panel.locator(".jp-Cell").count() == cells
 
     page.evaluate("() => window.jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Dark'})")

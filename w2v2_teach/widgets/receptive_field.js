@@ -14,7 +14,8 @@ function receptiveField(layers) {
   });
 }
 
-// The units of every layer below that unit `index` of layer `layer` sees, as [first, last]; entry 0 is the samples.
+// Rows are counted from 1 above the samples, row 0; a reader sees layers counted from 0, as in the code.
+// The units of every row below that unit `index` of row `layer` sees, as [first, last]; entry 0 is the samples.
 function cone(layers, layer, index) {
   const ranges = Array(layer + 1);
   ranges[layer] = [index, index];
@@ -61,10 +62,10 @@ function render({ model, el }) {
     }
     layers.forEach(([kernel, stride], i) => {
       const field = make("fieldset", {}, controls);
-      make("legend", {}, field).textContent = `layer ${i + 1}`;
+      make("legend", {}, field).textContent = `layer ${i}`;
       const change = (layer) => set(layers.map((old, j) => (j === i ? layer : old)));
-      numberInput(field, `kernel of layer ${i + 1}`, kernel, MOST_KERNEL, (value) => change([value, stride]));
-      numberInput(field, `stride of layer ${i + 1}`, stride, MOST_STRIDE, (value) => change([kernel, value]));
+      numberInput(field, `kernel of layer ${i}`, kernel, MOST_KERNEL, (value) => change([value, stride]));
+      numberInput(field, `stride of layer ${i}`, stride, MOST_STRIDE, (value) => change([kernel, value]));
     });
     const more = make("button", { type: "button" }, controls), fewer = make("button", { type: "button" }, controls);
     more.textContent = "add a layer";
@@ -96,7 +97,7 @@ function render({ model, el }) {
     geometry = {
       layers, fields, shown, height,
       x: (sample) => LEFT + ((RIGHT - LEFT) * sample) / shown,
-      y: (layer) => 6 + ROW * (layers.length - layer), // layer 1 is the lowest row
+      y: (layer) => 6 + ROW * (layers.length - layer), // row 1 is the lowest
       units: fields.map(({ samples, hop }) => Math.floor((shown - samples) / hop) + 1),
     };
     chosen = { layer: layers.length, index: Math.min(1, frames - 1) };
@@ -122,7 +123,7 @@ function render({ model, el }) {
 
   function drawRow(layer, samples, hop, count, range) {
     const { x, y } = geometry;
-    make("text", { x: 0, y: y(layer) + ROW / 2 + 4 }, svg, SVG).textContent = `layer ${layer}`;
+    make("text", { x: 0, y: y(layer) + ROW / 2 + 4 }, svg, SVG).textContent = `layer ${layer - 1}`;
     const rect = (first, last, extra) =>
       make("rect", {
         x: x(first * hop + samples / 2 - hop / 2) + 0.5, y: y(layer) + 4, height: ROW - 9, rx: 2,
@@ -161,7 +162,7 @@ function render({ model, el }) {
   function describe([first, last]) {
     const { fields } = geometry;
     const { samples, hop } = fields[chosen.layer - 1];
-    const what = chosen.layer === fields.length ? `Frame ${chosen.index}` : `Unit ${chosen.index} of layer ${chosen.layer}`;
+    const what = chosen.layer === fields.length ? `Frame ${chosen.index}` : `Unit ${chosen.index} of layer ${chosen.layer - 1}`;
     const text =
       `${what} sees samples ${first} to ${last}: ${samples} samples, ${ms(samples)}. ` +
       `Its neighbour begins ${hop} samples (${ms(hop)}) later: ${+(rate / hop).toFixed(2)} a second.`;
