@@ -1,4 +1,4 @@
-"""The guard that every kernel under test runs with (tests/offline) refuses what leaves this machine, and nothing else."""
+"""The guard of every kernel under test (tests/offline) refuses what leaves this machine, and nothing else."""
 
 import http.server
 import subprocess

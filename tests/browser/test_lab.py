@@ -76,9 +76,9 @@ def drive_receptive_field(page: Page, panel: Locator) -> None:
 
     picture.scroll_into_view_if_needed()
     box = picture.bounding_box()
-    page.mouse.move(box["x"] + 0.75 * box["width"], box["y"] + 14)  # the top row: a frame
+    page.mouse.move(box["x"] + 0.75 * box["width"], box["y"] + 0.05 * box["height"])  # the top row: a frame
     expect(said).to_contain_text("Frame 2 sees samples 640 to 1039")
-    page.mouse.move(box["x"] + 0.75 * box["width"], box["y"] + 44)  # the row below it
+    page.mouse.move(box["x"] + 0.75 * box["width"], box["y"] + 0.14 * box["height"])  # the row below it
     expect(said).to_contain_text("of layer 5")
     keep(page, "receptive_field_base")
 
