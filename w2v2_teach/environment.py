@@ -17,7 +17,7 @@ from packaging.specifiers import SpecifierSet
 from w2v2_teach import corpus, downloads
 
 GB = 1e9  # bytes
-MEMORY = 4 * GB  # a notebook's kernel takes under 1 GB; the browser and the system want the rest
+MEMORY = 3 * GB  # the kernel of notebook 00 takes 0.8 GB; the browser and the system want the rest
 DISK = 2 * GB  # FSDD, librosa's excerpts, and one published BASE checkpoint (0.4 GB) with its copy in the cache
 NAMED = ("torch", "transformers")  # the libraries with a row of their own
 
@@ -59,8 +59,9 @@ class Report:
         return "\n".join(f"{i.thing:<22} {i.mark:<13} {'; '.join(filter(None, (i.found, i.advice)))}" for i in self)
 
     def _repr_markdown_(self) -> str:
-        rows = (f"| {i.thing} | {i.need} | {i.mark} | {i.found} | {i.advice} |" for i in self)
-        return "\n".join(["| | | | found | |", "| --- | --- | --- | --- | --- |", *rows])
+        marks = (item.mark.replace(" ", "&nbsp;") for item in self)
+        rows = (f"| {i.thing} | {i.need} | {m} | {i.found} | {i.advice} |" for i, m in zip(self, marks, strict=True))
+        return "\n".join(["| what | | | found | remark |", "| --- | --- | --- | --- | --- |", *rows])
 
 
 def check_environment() -> Report:
@@ -125,20 +126,22 @@ def _corpus(thing: str, need: str, load: Callable[[], corpus.Corpus]) -> Item:
 def _memory() -> Item:
     if not hasattr(os, "sysconf"):  # Windows
         return Item("memory", "needed", "not measured on this system", f"{MEMORY / GB:.0f} GB is enough.")
-    return _amount("memory", os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), MEMORY)
+    return _amount("memory", "needed", os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), MEMORY)
 
 
 def _disk() -> Item:
     folder = downloads.cache_folder()
     while not folder.exists():
         folder = folder.parent
-    return _amount("free disk space", shutil.disk_usage(folder).free, DISK)
+    return _amount("free disk space", "optional", shutil.disk_usage(folder).free, DISK)
 
 
-def _amount(thing: str, there: float, wanted: float) -> Item:
+def _amount(thing: str, need: str, there: float, wanted: float) -> Item:
     if there >= wanted:
-        return Item(thing, "needed", f"{there / GB:.0f} GB", "")
-    return Item(thing, "needed", "", f"{there / GB:.1f} GB is here, the course wants {wanted / GB:.0f} GB: make room.")
+        return Item(thing, need, f"{there / GB:.0f} GB", "")
+    return Item(
+        thing, need, "", f"{there / GB:.1f} GB is here, the course wants {wanted / GB:.0f} GB: make room for it."
+    )
 
 
 def _gpu() -> Item:
