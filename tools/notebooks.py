@@ -39,7 +39,8 @@ def run(path: Path) -> float:
     notebook = nbformat.read(path, as_version=4)
     notebook.metadata = {"kernelspec": KERNEL, "language_info": {"name": "python"}}
     start = time.perf_counter()
-    NotebookClient(notebook, timeout=120, coalesce_streams=True, resources={"metadata": {"path": str(path.parent)}}).execute()
+    folder = {"metadata": {"path": str(path.parent)}}
+    NotebookClient(notebook, timeout=120, coalesce_streams=True, resources=folder).execute()
     seconds = time.perf_counter() - start
     normalise(notebook, seconds)
     partial = path.with_suffix(".part")

@@ -46,7 +46,7 @@ def listen(waveform: torch.Tensor, sample_rate: int = SAMPLE_RATE) -> Audio:
 
 
 def device() -> torch.device:
-    """The accelerator where there is one, else the CPU; in full single precision, so that 1e-5 means the same on both."""
+    """The GPU where there is one, else the CPU; in full single precision, so that 1e-5 means the same on both."""
     torch.backends.cudnn.allow_tf32 = False
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 

@@ -1,7 +1,7 @@
 """The checks behind the exercises: one module per notebook, and here what they share.
 
-A check takes the reader's function, tries it on cases, and says what it found: passed, not attempted yet, or wrong with a
-message that helps. It never raises, so that a notebook runs through whatever its reader has written.
+A check takes the reader's function, tries it on cases, and says what it found: passed, not attempted yet, or wrong with
+a message that helps. It never raises, so that a notebook runs through whatever its reader has written.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ from typing import Any
 
 
 class StaticTwin:
-    """Mixin for widgets: adds the picture `self.png` and its description `self.alt` to what Jupyter is given to show."""
+    """Mixin for widgets: adds a picture, `self.png`, and its description, `self.alt`, to what Jupyter shows."""
 
     png: bytes
     alt: str
