@@ -22,19 +22,10 @@ def test_attention_by_hand():
     torch.testing.assert_close(c, weights[0, 0] @ x)
 
 
-@pytest.fixture(scope="module", params=["post-norm", "pre-norm"])
+@pytest.fixture(scope="module", params=["base_style", "large_style"])  # post-norm, pre-norm
 def network(request):
     torch.manual_seed(0)
-    config = Wav2Vec2Config(
-        hidden_size=32,
-        num_hidden_layers=3,
-        num_attention_heads=4,
-        intermediate_size=64,
-        num_conv_pos_embeddings=8,
-        num_conv_pos_embedding_groups=4,
-        do_stable_layer_norm=request.param == "pre-norm",
-    )
-    return ContextNetwork(config).eval()
+    return ContextNetwork(request.getfixturevalue(request.param)).eval()
 
 
 def test_both_attention_paths_agree(network):
@@ -43,7 +34,7 @@ def test_both_attention_paths_agree(network):
     for mask in (None, frame_mask):
         slow = network(x, mask, output_attentions=True)
         torch.testing.assert_close(slow.last_hidden_state, network(x, mask).last_hidden_state, atol=1e-5, rtol=0)
-        assert len(slow.attentions) == 3
+        assert len(slow.attentions) == len(network.layers)
         torch.testing.assert_close(slow.attentions[0].sum(3), torch.ones(3, 4, 20))
 
 
@@ -59,7 +50,7 @@ def test_padding_gets_no_attention_and_changes_nothing(network):
 def test_hidden_states_are_the_input_and_each_layers_output(network):
     x = torch.randn(1, 5, 32)
     out = network(x, output_hidden_states=True)
-    assert len(out.hidden_states) == 4
+    assert len(out.hidden_states) == 1 + len(network.layers)
     torch.testing.assert_close(network.layers[0](out.hidden_states[0])[0], out.hidden_states[1])
     assert network(x).hidden_states == []
 

@@ -28,6 +28,11 @@ def test_gradients_find_the_same_window(preset, frame):
     assert measured_receptive_field(config, frame) == receptive_field(config)[-1].window(frame)
 
 
+def test_it_is_measured_where_gradients_are_off_as_well():
+    with torch.no_grad():
+        assert measured_receptive_field(TINY) == receptive_field(TINY)[-1].window(3)
+
+
 @pytest.mark.parametrize("preset", ["tiny", "notes"])
 @pytest.mark.parametrize("samples", [400, 719, 720, 16000])
 def test_as_many_frames_as_frame_lengths_says(preset, samples):

@@ -140,20 +140,20 @@ def receptive_field(config: Wav2Vec2Config) -> list[ReceptiveField]:
     return fields
 
 
-def measured_receptive_field(config: Wav2Vec2Config, frame: int = 3, seed: int = 0) -> range:
+def measured_receptive_field(config: Wav2Vec2Config, frame: int = 3) -> range:
     """The samples on which a latent frame really depends, found from gradients of an encoder with random weights.
 
     Group norm is left out: its statistics run over time, so that strictly every frame of BASE sees every sample. What
     is measured is the reach of the convolutions.
     """
     whole = receptive_field(config)[-1]
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with torch.random.fork_rng(devices=[]), torch.enable_grad():
+        torch.manual_seed(0)
         encoder = _without_group_norm(FeatureEncoder(config)).double().eval()
         x = torch.randn(1, (frame + 2) * whole.hop + whole.samples, dtype=torch.float64)  # (1, L)
         direction = torch.randn(config.conv_dim[-1], dtype=torch.float64)  # (C,)
-    x.requires_grad_()
-    (encoder(x)[0, frame] @ direction).backward()  # a plain sum would not do: after a layer norm it is constant
+        x.requires_grad_()
+        (encoder(x)[0, frame] @ direction).backward()  # a plain sum would not do: after a layer norm it is constant
     touched = x.grad[0].nonzero().flatten()  # indices of the samples with a gradient
     return range(int(touched[0]), int(touched[-1]) + 1)
 

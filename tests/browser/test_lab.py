@@ -105,5 +105,5 @@ def drive_receptive_field(page: Page, panel: Locator) -> None:
     assert panel.locator(".jp-Cell").count() == cells
 
     page.evaluate("() => window.jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Dark'})")
-    page.wait_for_selector("[data-jp-theme-light='false']")
+    page.wait_for_selector("[data-jp-theme-light='false']", state="attached")
     keep(page, "receptive_field_dark")

@@ -1,6 +1,7 @@
 """Each exercise as its reader meets it: the stub reports itself, and the solution passes."""
 
 import pytest
+import torch
 from course import NOTEBOOKS, exercises, read, setup_source
 
 CASES = [
@@ -8,6 +9,15 @@ CASES = [
     for path in NOTEBOOKS
     for index in range(len(exercises(read(path))))
 ]
+
+
+@pytest.fixture(autouse=True)
+def _torch_as_it_was():
+    """A setup cell may switch gradients off for its notebook; the tests that follow want them."""
+    gradients, threads = torch.is_grad_enabled(), torch.get_num_threads()
+    yield
+    torch.set_grad_enabled(gradients)
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

@@ -50,11 +50,8 @@ def test_the_header_says_what_how_long_and_after_what(notebook):
 
 def test_the_readme_lists_it_with_its_minutes(path, notebook):
     minutes = sum(int(m) for m in re.findall(r"^\|.*\| (\d+) \|$", notebook.cells[0].source, re.MULTILINE))
-    row = next(
-        line
-        for line in (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
-        if f"(notebooks/{path.name})" in line
-    )
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    row = next(line for line in readme.splitlines() if f"(notebooks/{path.name})" in line)
     assert row.endswith(f"| {minutes} |")
 
 
