@@ -106,4 +106,5 @@ def drive_receptive_field(page: Page, panel: Locator) -> None:
 
     page.evaluate("() => window.jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Dark'})")
     page.wait_for_selector("[data-jp-theme-light='false']", state="attached")
+    expect(page.locator("#jupyterlab-splash")).to_have_count(0)
     keep(page, "receptive_field_dark")

@@ -147,7 +147,7 @@ function render({ model, el }) {
     make("text", { x: 0, y: middle + 4 }, svg, SVG).textContent = "samples";
     const size = { x: x(first), width: x(last + 1) - x(first), y: top, height: WAVE };
     make("rect", { class: "window", ...size }, svg, SVG);
-    const peak = waveform.reduce((most, v) => Math.max(most, Math.abs(v)), 1e-9);
+    const peak = waveform.subarray(0, shown).reduce((most, v) => Math.max(most, Math.abs(v)), 1e-9);
     const path = (from, to, extra) => {
       const points = [];
       const step = Math.max(1, Math.floor((to - from) / 2000));

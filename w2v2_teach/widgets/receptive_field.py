@@ -23,7 +23,7 @@ class ReceptiveFieldExplorer(StaticTwin, anywidget.AnyWidget):
 
     Args:
         config: the stack to start with.
-        waveform: (L,) the samples to draw below it, 16 kHz; about 0.2 s are shown.
+        waveform: (L,) the samples to draw below it, 16 kHz, from their beginning; BASE shows 85 ms of them.
     """
 
     _esm = FOLDER / "receptive_field.js"
