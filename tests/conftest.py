@@ -1,4 +1,4 @@
-"""What every test shares: one thread's worth of determinism, and configurations small enough to build by the dozen."""
+"""What every test shares: a seed, and configurations small enough to build by the dozen."""
 
 import pytest
 import torch

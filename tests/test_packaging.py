@@ -108,6 +108,14 @@ def test_make_without_python_says_so(tmp_path):
     assert "there is no python9; install Python 3.10 to 3.13." in run.stdout
 
 
+def test_make_lab_serves_the_first_notebook_to_this_machine_alone():
+    make = ["make", "-n", "lab", "ARGS=--no-browser"]
+    command = subprocess.run(make, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "jupyter lab --ip=127.0.0.1" in command.stdout
+    assert "notebooks/00_welcome.ipynb" in command.stdout
+    assert "--no-browser" in command.stdout
+
+
 def test_the_readme_names_both_licences_and_both_commands():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     for word in ("MIT", "CC BY 4.0", "make lab", "make test"):

@@ -26,16 +26,16 @@ class Item(NamedTuple):
     """One thing, and whether it is here."""
 
     thing: str
-    need: str  # "needed", "optional" or "not needed"
+    need: str  # "needed" or "optional"
     found: str  # what is here; empty where it is missing
-    advice: str  # one sentence: how to get it, or who needs it
+    advice: str  # one sentence: how to get it, or what goes without it
 
     @property
     def mark(self) -> str:
         """The state as a sign and a word."""
         if self.found:
             return "✓ present"
-        return {"needed": "✗ missing", "optional": "○ missing"}.get(self.need, "– not needed")
+        return {"needed": "✗ missing", "optional": "○ missing"}[self.need]
 
 
 @dataclass(frozen=True)
@@ -80,8 +80,6 @@ def check_environment() -> Report:
             _gpu(),
             _corpus("FSDD", "optional", corpus.fsdd),
             _corpus("librosa's excerpts", "optional", corpus.librosa_excerpts),
-            _program("ffmpeg", "libsndfile reads WAV, FLAC, Ogg and MP3 without it"),
-            _program("chromium", "only the tests of the explorers use a browser of their own"),
         )
     )
 
@@ -148,7 +146,3 @@ def _gpu() -> Item:
     found = torch.cuda.get_device_name() if torch.cuda.is_available() else ""
     advice = "" if found else "every notebook runs without one; with one, the training runs are shorter."
     return Item("GPU", "optional", found, advice)
-
-
-def _program(name: str, why: str) -> Item:
-    return Item(name, "not needed", "on this machine" if shutil.which(name) else "", f"{why}.")
