@@ -7,7 +7,6 @@ Needs libespeak-ng 1.51 and opusenc (Debian: espeak-ng, opus-tools). The corpus 
 """
 
 import csv
-import hashlib
 import io
 import multiprocessing
 import re
@@ -27,6 +26,8 @@ from espeak_ng import SAMPLE_RATE as ESPEAK_RATE
 from toy_card import write_card
 from toy_grammar import plain_text, sentences
 from tqdm import tqdm
+
+from w2v2_teach.downloads import sha256_of
 
 CORPUS = Path(__file__).parent / "toy_speech"
 SAMPLE_RATE = 16_000
@@ -266,9 +267,7 @@ def write_tables(utterances: list[Utterance], folder: Path) -> None:
 def write_checksums(folder: Path) -> None:
     """Write SHA256SUMS, in the format of sha256sum, over the audio and the tables."""
     files = sorted(path for path in folder.rglob("*") if path.suffix in {".opus", ".tsv"})
-    lines = [
-        f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(folder).as_posix()}" for path in files
-    ]
+    lines = [f"{sha256_of(path)}  {path.relative_to(folder).as_posix()}" for path in files]
     (folder / "SHA256SUMS").write_text("\n".join(lines) + "\n", encoding="utf8")
 
 

@@ -5,13 +5,13 @@ import json
 import os
 import subprocess
 import sys
-import threading
 import zlib
 from dataclasses import replace
 
 import pytest
 import torch
 import transformers
+from local_server import serving
 from safetensors.torch import load_file, save_file
 
 from w2v2_teach.checkpoints import CheckpointError
@@ -196,19 +196,14 @@ class Hub(http.server.SimpleHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, *_):
-        self.server.requests.append(self.path)
+        pass
 
 
 @pytest.fixture
 def hub(folder):
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hub)
-    server.folder, server.requests = folder, []
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield server
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with serving(Hub) as server:
+        server.folder = folder
+        yield server
 
 
 def load_from_hub(endpoint: str, cache, *downloads: bool) -> subprocess.CompletedProcess:
@@ -232,7 +227,7 @@ except CheckpointError as error:
 
 
 def test_the_hub_is_asked_only_on_request_and_then_cached(hub, tmp_path):
-    run = load_from_hub(f"http://127.0.0.1:{hub.server_port}", tmp_path / "cache", False, True, False)
+    run = load_from_hub(hub.url.rstrip("/"), tmp_path / "cache", False, True, False)
     first, second, third = run.stdout.splitlines()
     assert first == (
         "refused: someone/model is no folder, and its config.json is not in the cache; download=True asks the hub."
@@ -244,7 +239,7 @@ def test_the_hub_is_asked_only_on_request_and_then_cached(hub, tmp_path):
 def test_a_checkpoint_from_before_safetensors(hub, model, tmp_path):
     (hub.folder / "model.safetensors").unlink()
     torch.save(model.state_dict(), hub.folder / "pytorch_model.bin")
-    run = load_from_hub(f"http://127.0.0.1:{hub.server_port}", tmp_path / "cache", True, False)
+    run = load_from_hub(hub.url.rstrip("/"), tmp_path / "cache", True, False)
     assert run.stdout.splitlines() == ["loaded 32", "loaded 32"]
 
 

@@ -3,21 +3,30 @@
 import pickle
 import shutil
 import tarfile
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from http.server import SimpleHTTPRequestHandler
 
 import numpy as np
 import pytest
 import requests
 import soundfile
 import torch
+from local_server import serving
 from requirements import require_data
 from torch.utils.data import DataLoader
 
 from w2v2_teach import corpus as corpora
 from w2v2_teach import downloads
 from w2v2_teach.batching import JITTER, LengthBucketBatchSampler, collate
-from w2v2_teach.corpus import CorpusNotFound, Interval, fsdd, librispeech, librosa_excerpts, read_tables, toy_speech
+from w2v2_teach.corpus import (
+    CorpusNotFound,
+    Interval,
+    fsdd,
+    label_at,
+    librispeech,
+    librosa_excerpts,
+    read_tables,
+    toy_speech,
+)
 from w2v2_teach.downloads import DownloadError, sha256_of
 
 TABLES = {
@@ -84,13 +93,9 @@ def server(monkeypatch, tmp_path):
         def log_message(self, *args):
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.folder, server.address = folder, f"http://127.0.0.1:{server.server_port}/"
-        thread = Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
+    with serving(Handler) as server:
+        server.folder = folder
         yield server
-        server.shutdown()
-        thread.join()
 
 
 # --- one interface ---------------------------------------------------------------------------------------------------
@@ -108,6 +113,11 @@ def test_tables_become_utterances(folder):
     assert first.duration == 1.0
     for utterance in corpus:
         assert utterance.waveform().shape == (utterance.num_samples,)
+
+
+def test_label_at_by_hand():
+    intervals = [Interval(0.1, 0.2, "a"), Interval(0.2, 0.3, "b")]
+    assert [label_at(intervals, t) for t in (0.05, 0.1, 0.2, 0.3)] == ["", "a", "b", ""]
 
 
 def test_a_corpus_counts_and_splits(folder):
@@ -274,7 +284,7 @@ def release(server):
     (top / "README.md").write_text("what the release holds beside the recordings")
     with tarfile.open(server.folder / "v1.tar.gz", "w:gz") as tar:
         tar.add(top, arcname=top.name)
-    return server.address + "v1.tar.gz", {path.name: sha256_of(path) for path in (top / "recordings").iterdir()}
+    return server.url + "v1.tar.gz", {path.name: sha256_of(path) for path in (top / "recordings").iterdir()}
 
 
 def test_fsdd_is_fetched_verified_and_kept(release, server, tmp_path):
@@ -305,7 +315,7 @@ def test_librosa_excerpts_are_compared_with_librosas_checksums(server, tmp_path)
     for name in corpora.LIBROSA_EXCERPTS:
         (server.folder / f"{name}.ogg").write_bytes(b"something else")
     with pytest.raises(DownloadError, match=r"5703-47212-0000\.ogg is corrupted"):
-        corpora._librosa_excerpts(True, server.address)
+        corpora._librosa_excerpts(True, server.url)
     assert list((tmp_path / "librosa").iterdir()) == []
 
 
@@ -330,7 +340,7 @@ def test_fsdd_as_published():
 def test_librosa_excerpts_as_published(data, server):
     for name in corpora.LIBROSA_EXCERPTS:
         shutil.copyfile(data / "librosa" / f"{name}.ogg", server.folder / f"{name}.ogg")
-    corpus = corpora._librosa_excerpts(True, server.address)
+    corpus = corpora._librosa_excerpts(True, server.url)
     assert corpus.speakers == ("198", "3436", "5703")
     for utterance in corpus:
         assert utterance.waveform().shape == (utterance.num_samples,)

@@ -3,11 +3,11 @@
 import hashlib
 import io
 import tarfile
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 
 import pytest
 import requests
+from local_server import serving
 
 from w2v2_teach.downloads import DownloadError, data_folders, download, extract, read_checksums, sha256_of, verify
 
@@ -15,21 +15,9 @@ CONTENT = bytes(range(256)) * 1_000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 
-class Server(ThreadingHTTPServer):
-    """Serves `files`; keeps, of each request, the Range header it had and how many bytes were sent."""
-
-    def __init__(self):
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.files = {"/file.bin": CONTENT}
-        self.honours_range = True
-        self.range_error = 0  # bytes by which a range starts too late
-        self.break_off_after = None  # bytes
-        self.chunked = False  # send no Content-Length
-        self.requests = []
-        self.url = f"http://127.0.0.1:{self.server_port}/file.bin"
-
-
 class Handler(BaseHTTPRequestHandler):
+    """Serves the server's `files`; keeps, of each request, the Range header it had and how many bytes were sent."""
+
     protocol_version = "HTTP/1.1"
 
     def do_GET(self):
@@ -62,12 +50,15 @@ class Handler(BaseHTTPRequestHandler):
 @pytest.fixture
 def server(monkeypatch):
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    with Server() as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
+    with serving(Handler) as server:
+        server.files = {"/file.bin": CONTENT}
+        server.honours_range = True
+        server.range_error = 0  # bytes by which a range starts too late
+        server.break_off_after = None  # bytes
+        server.chunked = False  # send no Content-Length
+        server.requests = []
+        server.url += "file.bin"
         yield server
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture

@@ -1,11 +1,11 @@
 """The guard of every kernel under test (tests/offline) refuses what leaves this machine, and nothing else."""
 
-import http.server
 import subprocess
 import sys
-import threading
+from http.server import SimpleHTTPRequestHandler
 
 import pytest
+from local_server import serving
 
 
 def python(code: str) -> str:
@@ -21,9 +21,5 @@ def test_an_address_elsewhere_is_refused(address, connect):
 
 
 def test_this_machine_is_reached():
-    with http.server.HTTPServer(("127.0.0.1", 0), http.server.SimpleHTTPRequestHandler) as server:
-        thread = threading.Thread(target=server.handle_request)
-        thread.start()
-        error = python(f"import socket; socket.create_connection(('127.0.0.1', {server.server_port})).close()")
-        thread.join()
-    assert not error
+    with serving(SimpleHTTPRequestHandler) as server:
+        assert not python(f"import socket; socket.create_connection(('127.0.0.1', {server.server_port})).close()")

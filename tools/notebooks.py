@@ -37,10 +37,9 @@ def run(path: Path) -> float:
         CellExecutionError: a cell failed; the file is unchanged.
     """
     notebook = nbformat.read(path, as_version=4)
-    notebook.metadata = {"kernelspec": KERNEL, "language_info": {"name": "python"}}
     start = time.perf_counter()
     folder = {"metadata": {"path": str(path.parent)}}
-    NotebookClient(notebook, timeout=120, coalesce_streams=True, resources=folder).execute()
+    NotebookClient(notebook, kernel_name=KERNEL["name"], timeout=120, coalesce_streams=True, resources=folder).execute()
     seconds = time.perf_counter() - start
     normalise(notebook, seconds)
     partial = path.with_suffix(".part")

@@ -40,6 +40,11 @@ class Interval(NamedTuple):
     label: str  # a phone or a word
 
 
+def label_at(intervals: Iterable[Interval], time: float) -> str:
+    """The label of the interval that holds `time` (s); empty where none does."""
+    return next((interval.label for interval in intervals if interval.start <= time < interval.end), "")
+
+
 @dataclass(frozen=True)
 class Utterance:
     """One recording and what is known about it. The sound itself stays on disk until `waveform()` asks for it."""

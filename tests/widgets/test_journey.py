@@ -10,7 +10,7 @@ import torch
 from w2v2_teach.config import TINY
 from w2v2_teach.corpus import Interval, Utterance
 from w2v2_teach.feature_encoder import receptive_field
-from w2v2_teach.widgets.journey import describe, journey, label_at
+from w2v2_teach.widgets.journey import describe, journey
 
 FIELD = receptive_field(TINY)[-1]
 LENGTHS = {("ann", 1): 2_000, ("ann", 2): 1_400, ("bob", 1): 1_700, ("bob", 2): 2_300}
@@ -35,11 +35,6 @@ def utterances(tmp_path_factory):
 def codes(utterances):
     frames = [TINY.frame_lengths(u.num_samples) for u in utterances]
     return [torch.arange(2 * n).reshape(n, 2) % 64 for n in frames]  # (T, G)
-
-
-def test_label_at_by_hand():
-    intervals = [Interval(0.1, 0.2, "a"), Interval(0.2, 0.3, "b")]
-    assert [label_at(intervals, t) for t in (0.05, 0.1, 0.2, 0.3)] == ["", "a", "b", ""]
 
 
 def test_describe_by_hand(utterances, codes):

@@ -7,7 +7,7 @@ a message that helps. It never raises, so that a notebook runs through whatever 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,6 +84,30 @@ def expect(got: Any, wanted: Any, hint: str, atol: float = 1e-5) -> None:
         raise Wrong(f"Your result has shape {tuple(tensor.shape)}, wanted is {tuple(wanted_tensor.shape)}. {hint}")
     if not torch.allclose(tensor.double(), wanted_tensor.double(), atol=atol, rtol=1e-4):
         raise Wrong(f"Your result is {_brief(tensor)}, wanted is {_brief(wanted_tensor)}. {hint}")
+
+
+def recognise(got: Any, wanted: Any, mistakes: Mapping[str, Any]) -> None:
+    """Name a well-known mistake where the answer is what it gives, and the case tells it from the right answer.
+
+    Args:
+        got: the reader's answer, of any kind.
+        wanted: the right one.
+        mistakes: message → what that mistake gives.
+
+    Raises:
+        Wrong: with the message of the first mistake that was made.
+    """
+    for message, result in mistakes.items():
+        if _same(got, result) and not _same(result, wanted):
+            raise Wrong(message)
+
+
+def _same(a: Any, b: Any) -> bool:
+    try:
+        a, b = torch.as_tensor(a).double(), torch.as_tensor(b).double()
+    except (TypeError, ValueError, RuntimeError):
+        return False  # not even numbers: `expect` says what is wanted
+    return a.shape == b.shape and torch.allclose(a, b, atol=1e-5, rtol=1e-4)
 
 
 def shown(args: tuple[Any, ...]) -> str:

@@ -8,24 +8,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from w2v2_teach.exercises import Answer, Wrong, call, exercise, expect
+from w2v2_teach.exercises import Answer, call, exercise, expect, recognise
 
 ROUNDS = 4  # random cases per check
 Branch = Callable[[Tensor], Tensor]  # (T, D) → (T, D)
-
-
-def _matches(got: object, wanted: Tensor | float) -> bool:
-    """Is an answer equal to what a known mistake would give?"""
-    try:
-        return torch.allclose(torch.as_tensor(got).double(), torch.as_tensor(wanted).double(), atol=1e-4)
-    except (TypeError, ValueError, RuntimeError):  # another shape, or no number at all: not this mistake
-        return False
-
-
-def _recognise(got: object, mistakes: dict[str, Tensor | float]) -> None:
-    for message, result in mistakes.items():
-        if _matches(got, result):
-            raise Wrong(message)
 
 
 def _attend(scores: Tensor, v: Tensor, mask: Tensor, dim: int = 1) -> Tensor:
@@ -41,8 +27,9 @@ def check_attention(answer: Answer) -> None:
         for real in (frames, frames - 2):
             mask = torch.arange(frames) < real  # (T,)
             got = call(answer, q, k, v, mask)
-            _recognise(got, _score_mistakes(q, k, v, mask) | _mask_mistakes(q, k, v, mask))
-            expect(got, _attend(q @ k.T / math.sqrt(width), v, mask), f"{real} of {frames} frames are real.")
+            wanted = _attend(q @ k.T / math.sqrt(width), v, mask)  # (T, d)
+            recognise(got, wanted, _score_mistakes(q, k, v, mask) | _mask_mistakes(q, k, v, mask))
+            expect(got, wanted, f"{real} of {frames} frames are real.")
 
 
 def _score_mistakes(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> dict[str, Tensor]:
@@ -89,8 +76,9 @@ def check_mean_distance(answer: Answer) -> None:
         distance = signed.abs()
         wanted = hop_ms * (attention * distance).sum(2).mean(1)  # (H,)
         got = call(answer, attention, hop_ms)
-        _recognise(
+        recognise(
             got,
+            wanted,
             {
                 "This is in frames; multiply by the hop to get milliseconds.": wanted / hop_ms,
                 "Frames ahead and frames behind cancel each other: take the absolute distance.": (
@@ -118,8 +106,9 @@ def check_layer_parameters(answer: Answer) -> None:
         square, feed = width * width, 2 * width * inner
         wanted = 4 * (square + width) + feed + inner + width + 4 * width
         got = call(answer, width, inner)
-        _recognise(
+        recognise(
             got,
+            wanted,
             {
                 "The biases are missing: every linear layer has one number per output.": 4 * square + feed + 4 * width,
                 "The two layer norms are missing, each with a scale and a shift per channel.": wanted - 4 * width,
@@ -156,7 +145,7 @@ def check_positional_reach(answer: Answer) -> None:
             "The kernel is centred: it looks back and ahead, not only back.": [hop_ms * (kernel - 1), 0.0],
         }
         wanted = [hop_ms * back, hop_ms * ahead]
-        _recognise(got, {message: result for message, result in mistakes.items() if result != wanted})
+        recognise(got, wanted, mistakes)
         expect(got, wanted, f"The case was a kernel of {kernel} frames, {hop_ms:g} ms apart.")
 
 
@@ -178,9 +167,10 @@ def check_pre_norm_layer(answer: Answer) -> None:
             return inner(x).relu()
 
         got = call(answer, x, attend, feed, norm1, norm2)
-        _recognise(got, _layer_mistakes(x, attend, feed, norm1, norm2))
         half = x + attend(norm1(x))
-        expect(got, half + feed(norm2(half)), "x plus attention of the normalised x; then the same with feed-forward.")
+        wanted = half + feed(norm2(half))  # (T, D)
+        recognise(got, wanted, _layer_mistakes(x, attend, feed, norm1, norm2))
+        expect(got, wanted, "x plus attention of the normalised x; then the same with feed-forward.")
 
 
 def _layer_mistakes(x: Tensor, attend: Branch, feed: Branch, norm1: Branch, norm2: Branch) -> dict[str, Tensor]:

@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional as F
 
 from w2v2_teach.config import BASE, NOTES
-from w2v2_teach.exercises import Answer, Wrong, call, exercise, expect
+from w2v2_teach.exercises import Answer, Wrong, call, exercise, expect, recognise
 
 Layers = tuple[int, ...]
 
@@ -31,9 +31,11 @@ def check_shortest_waveform(answer: Answer) -> None:
         got = call(answer, frames, kernels, strides)
         case = f"For {frames} frames of kernels {kernels} and strides {strides}"
         wrong_way = _samples_for(frames, kernels[::-1], strides[::-1])
-        _recognise(got, wrong_way, samples, f"{case}: start at the last layer, the one that makes the frames.")
-        hops = frames * math.prod(strides)
-        _recognise(got, hops, samples, f"{case}: that is frames times hop; the last window is longer than one hop.")
+        mistakes = {
+            "start at the last layer, the one that makes the frames.": wrong_way,
+            "that is frames times hop; the last window is longer than one hop.": frames * math.prod(strides),
+        }
+        recognise(got, samples, {f"{case}: {message}": result for message, result in mistakes.items()})
         expect(got, samples, f"{case}. One layer: n outputs need the first window and n - 1 steps to the right.")
 
 
@@ -51,12 +53,15 @@ def check_field_and_hop(answer: Answer) -> None:
         case = f"For kernels {kernels}, strides {strides}, dilations {dilations}"
         field, hop = _field_and_hop(kernels, strides, dilations)
         _demand_pair(got, "(field, hop)")
-        _recognise(got[1], sum(strides), hop, f"{case}: strides multiply, they do not add.")
-        _recognise(got[0], _field_and_hop(kernels, strides)[0], field, f"{case}: the dilations are missing.")
+        recognise(got[1], hop, {f"{case}: strides multiply, they do not add.": sum(strides)})
         late = 1 + sum((k - 1) * d * h for k, d, h in zip(kernels, dilations, _hops(strides)[1:], strict=True))
-        _recognise(got[0], late, field, f"{case}: widen the field with the hop before this layer's stride.")
         whole = 1 + sum((k * d - 1) * h for k, d, h in zip(kernels, dilations, _hops(strides)[:-1], strict=True))
-        _recognise(got[0], whole, field, f"{case}: a kernel of k has k - 1 gaps, each of them d wide.")
+        mistakes = {
+            "the dilations are missing.": _field_and_hop(kernels, strides)[0],
+            "widen the field with the hop before this layer's stride.": late,
+            "a kernel of k has k - 1 gaps, each of them d wide.": whole,
+        }
+        recognise(got[0], field, {f"{case}: {message}": result for message, result in mistakes.items()})
         expect(got, (field, hop), f"{case}. Draw the windows of the first layer, then join those the second one reads.")
 
 
@@ -98,17 +103,16 @@ def check_normalise_channels(answer: Answer) -> None:
         got = call(answer, z, eps)
         mean, variance = z.mean(1, keepdim=True), z.var(1, correction=0, keepdim=True)  # (B, 1, T)
         wanted = F.layer_norm(z.transpose(1, 2), (channels,), eps=eps).transpose(1, 2)  # (B, C, T)
-        for mistake, message in (
-            (F.group_norm(z, channels, eps=eps), "Your mean runs over time, as in group norm; take each frame alone."),
-            (F.group_norm(z, 1, eps=eps), "Your mean runs over channels and time together; take each frame alone."),
-            (
-                (z - mean) / (z.var(1, keepdim=True) + eps).sqrt(),
-                "You divide by C - 1; a norm divides by C (correction=0).",
+        mistakes = {
+            "Your mean runs over time, as in group norm; take each frame alone.": F.group_norm(z, channels, eps=eps),
+            "Your mean runs over channels and time together; take each frame alone.": F.group_norm(z, 1, eps=eps),
+            "You divide by C - 1; a norm divides by C (correction=0).": (
+                (z - mean) / (z.var(1, keepdim=True) + eps).sqrt()
             ),
-            ((z - mean) / (variance.sqrt() + eps), "ε is added to the variance, before the root."),
-            ((z - mean) / (variance + eps), "Divide by the standard deviation, not by the variance."),
-        ):
-            _recognise(got, mistake, wanted, message)
+            "ε is added to the variance, before the root.": (z - mean) / (variance.sqrt() + eps),
+            "Divide by the standard deviation, not by the variance.": (z - mean) / (variance + eps),
+        }
+        recognise(got, wanted, mistakes)
         expect(got, wanted, "Subtract each frame's mean over its channels, divide by √(variance + ε).")
 
 
@@ -158,16 +162,3 @@ def _field_and_hop(kernels: Layers, strides: Layers, dilations: Layers | None = 
 def _demand_pair(got: object, name: str) -> None:
     if not isinstance(got, (tuple, list)) or len(got) != 2:
         raise Wrong(f"Your function returned {got!r}; a pair {name} is wanted.")
-
-
-def _recognise(got: object, mistake: object, right: object, message: str) -> None:
-    """Name a well-known mistake where the answer is exactly that, and the case tells it from the right answer."""
-    if _same(got, mistake) and not _same(mistake, right):
-        raise Wrong(message)
-
-
-def _same(a: object, b: object) -> bool:
-    try:
-        return torch.allclose(torch.as_tensor(a).double(), torch.as_tensor(b).double(), atol=1e-5, rtol=1e-4)
-    except (TypeError, ValueError, RuntimeError):
-        return False  # not even comparable: `expect` says what is wanted

@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional as F
 
 from w2v2_teach.config import BASE, TINY
-from w2v2_teach.exercises import Answer, Wrong, call, exercise, expect
+from w2v2_teach.exercises import Answer, Wrong, call, exercise, expect, recognise
 
 
 @exercise("Right for a second, for the shortest sounds and for long ones: the last window has to fit, too.")
@@ -66,16 +66,14 @@ def check_code_bit_rate(code_bit_rate: Answer) -> None:
     for groups, entries in [(BASE.num_codevector_groups, 1024), (2, 64), (1, 2), (4, 16), (2, 320)]:
         got, case = call(code_bit_rate, groups, entries), f"For G = {groups}, V = {entries}:"
         wanted = 50 * groups * math.log2(entries)
-        slips = [
-            (wanted / 50, "these are the bits of one frame; a second has 50 of them."),
-            (wanted * 2, "there is a frame every 20 ms, which makes 50 a second, not 100."),
-            (50 * groups * math.log(entries), "you took the natural logarithm; bits want log2."),
-            (50 * math.log2(groups * entries), "that is one codebook of G·V entries; here G codebooks choose."),
-            (50 * groups * entries, "you counted entries. To name one of V entries takes log2(V) bits."),
-        ]
-        for slip, message in slips:
-            if isinstance(got, float | int) and math.isclose(got, slip) and not math.isclose(slip, wanted):
-                raise Wrong(f"{case} {message}")
+        mistakes = {
+            "these are the bits of one frame; a second has 50 of them.": wanted / 50,
+            "there is a frame every 20 ms, which makes 50 a second, not 100.": wanted * 2,
+            "you took the natural logarithm; bits want log2.": 50 * groups * math.log(entries),
+            "that is one codebook of G·V entries; here G codebooks choose.": 50 * math.log2(groups * entries),
+            "you counted entries. To name one of V entries takes log2(V) bits.": 50 * groups * entries,
+        }
+        recognise(got, wanted, {f"{case} {message}": result for message, result in mistakes.items()})
         expect(got, wanted, f"{case} each codebook's choice takes log2(V) bits, 50 times a second.")
 
 

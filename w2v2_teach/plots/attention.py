@@ -8,10 +8,7 @@ from matplotlib.figure import Figure
 
 from w2v2_teach.corpus import Interval
 from w2v2_teach.plots.speech import draw_intervals, draw_waveform
-from w2v2_teach.plots.style import COLOURS, DIVERGING
-
-# One look per line of a figure: never by colour alone.
-LINES = [(COLOURS["c"], "-", "o"), (COLOURS["lit"], "--", "s"), (COLOURS["q"], "-.", "^")]
+from w2v2_teach.plots.style import COLOURS, DIVERGING, LINES
 
 
 def attention_by_hand(scores: np.ndarray, weights: np.ndarray) -> Figure:

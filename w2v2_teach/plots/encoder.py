@@ -14,9 +14,7 @@ from w2v2_teach.config import Wav2Vec2Config
 from w2v2_teach.corpus import Interval
 from w2v2_teach.feature_encoder import ReceptiveField, receptive_field
 from w2v2_teach.plots.speech import draw_intervals, draw_waveform
-from w2v2_teach.plots.style import COLOURS, DIVERGING
-
-LINES = [(COLOURS["c"], "-"), (COLOURS["lit"], "--"), (COLOURS["q"], ":")]  # told apart by dash as well as by colour
+from w2v2_teach.plots.style import COLOURS, DIVERGING, LINES
 
 
 def sliding_kernel(x: Sequence[float], kernel: Sequence[float], outputs: Sequence[float], stride: int) -> Figure:
@@ -52,7 +50,7 @@ def activations(x: np.ndarray, curves: Mapping[str, np.ndarray]) -> Figure:
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     ax = figure.subplots()
     ax.axhline(0, color=COLOURS["muted"], linewidth=0.8)
-    for (name, y), (colour, dash) in zip(curves.items(), LINES, strict=False):
+    for (name, y), (colour, dash, _) in zip(curves.items(), LINES, strict=False):
         ax.plot(x, y, color=colour, linestyle=dash, linewidth=2.5, label=name)
     ax.set(xlabel="input", ylabel="output", title="Two activations")
     ax.legend(loc="upper left")
@@ -187,7 +185,7 @@ def layer_scales(scales: Mapping[str, Sequence[float]]) -> Figure:
     """Root mean square of every layer's output, one line per kind of first weights."""
     figure = Figure(figsize=(9, 4), layout="constrained")
     ax = figure.subplots()
-    for (name, values), (colour, dash), marker in zip(scales.items(), LINES, "os^", strict=False):
+    for (name, values), (colour, dash, marker) in zip(scales.items(), LINES, strict=False):
         ax.plot(values, color=colour, linestyle=dash, marker=marker, linewidth=2.5, markersize=8)
         ax.text(len(values) - 0.8, values[-1], name, color=colour, va="center", fontsize=13)
     ax.set_xlabel("layer (0 reads the waveform)", x=0.4)
@@ -224,7 +222,7 @@ def frames_and_phones(
     picture = image.imshow(z, extent=extent, cmap=DIVERGING, vmin=-limit, vmax=limit)
     figure.colorbar(picture, ax=image, label="relative to the\nchannel's mean", pad=0.01)
     image.set(ylabel="channel")
-    for (name, change), (colour, dash), marker in zip(steps.items(), LINES, "os^", strict=False):
+    for (name, change), (colour, dash, marker) in zip(steps.items(), LINES, strict=False):
         curve.plot(seconds[:-1] + half, change, color=colour, linestyle=dash, marker=marker, markersize=5, label=name)
     for phone in phones:
         image.axvline(phone.start, color="black", linewidth=1.2)
@@ -261,7 +259,7 @@ def changes(seconds: np.ndarray, x: np.ndarray, curves: Mapping[str, np.ndarray]
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=[1, 2])
     draw_waveform(above, x)
     above.set_xlabel("")
-    for (name, change), (colour, dash), marker in zip(curves.items(), LINES, "os^", strict=False):
+    for (name, change), (colour, dash, marker) in zip(curves.items(), LINES, strict=False):
         below.plot(seconds, change, color=colour, linestyle=dash, marker=marker, markersize=5, label=name)
     below.axhline(1, color=COLOURS["muted"], linewidth=0.8)
     below.set(xlabel="time (s)", ylabel="relative change of z", yscale="log", ylim=(1e-8, 1e2))

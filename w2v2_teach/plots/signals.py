@@ -10,7 +10,8 @@ from w2v2_teach.corpus import Utterance
 from w2v2_teach.plots.speech import STEPS, draw_intervals, draw_spectrogram, draw_waveform
 from w2v2_teach.plots.style import COLOURS
 
-LINES = [(COLOURS["c"], "-"), (COLOURS["z"], "--"), (COLOURS["q"], ":"), (COLOURS["loss"], "-.")]  # never colour alone
+# Not the course's LINES: here "lit" is the colour of samples.
+LINES = [(COLOURS["c"], "-"), (COLOURS["z"], "--"), (COLOURS["q"], ":"), (COLOURS["loss"], "-.")]
 
 
 def sampled(
@@ -109,20 +110,13 @@ def mel_axis(filters: np.ndarray, hertz: np.ndarray, mel_db: np.ndarray, duratio
     """Mel filters (n_mels, frequencies) and the mel spectrogram (n_mels, frames) that they make, in dB."""
     figure = Figure(figsize=(10, 3.5), layout="constrained")
     left, right = figure.subplots(1, 2)
-    for i, curve in enumerate(filters / filters.max(axis=1, keepdims=True)):
-        colour, dash = (COLOURS["lit"], "-") if i % 10 == 9 else (COLOURS["muted"], "-")
-        left.plot(
-            hertz / 1000,
-            curve,
-            dash,
-            color=colour,
-            linewidth=2.2 if i % 10 == 9 else 0.8,
-            zorder=2 if i % 10 == 9 else 1,
-        )
-        if i % 10 == 9:
-            left.annotate(
-                f"{i + 1}", (hertz[curve.argmax()] / 1000, 1.03), ha="center", color=COLOURS["lit"], fontsize=13
-            )
+    for number, curve in enumerate(filters / filters.max(axis=1, keepdims=True), start=1):
+        if number % 10:
+            left.plot(hertz / 1000, curve, color=COLOURS["muted"], linewidth=0.8, zorder=1)
+        else:
+            left.plot(hertz / 1000, curve, color=COLOURS["lit"], linewidth=2.2, zorder=2)
+            peak = (hertz[curve.argmax()] / 1000, 1.03)
+            left.annotate(f"{number}", peak, ha="center", color=COLOURS["lit"], fontsize=13)
     left.set(title=f"{len(filters)} mel filters", xlabel="frequency (kHz)", ylabel="weight (peak = 1)", ylim=(0, 1.15))
     image = right.imshow(mel_db, origin="lower", extent=(0, duration, 0.5, len(filters) + 0.5), cmap=STEPS)
     right.set(title="mel spectrogram", xlabel="time (s)", ylabel="mel filter")

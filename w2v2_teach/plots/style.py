@@ -13,6 +13,8 @@ COLOURS = {
     "lit": "#D55E00",  # what a figure points at
     "muted": "#999999",
 }
+# One look per line of a figure, (colour, dash, marker): never told apart by colour alone.
+LINES = [(COLOURS["c"], "-", "o"), (COLOURS["lit"], "--", "s"), (COLOURS["q"], "-.", "^")]
 SEQUENTIAL = "viridis"  # for amounts: spectrograms, attention
 DIVERGING = "RdBu_r"  # for signed values, centred on zero
 

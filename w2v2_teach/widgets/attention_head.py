@@ -10,7 +10,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from w2v2_teach.corpus import Interval
+from w2v2_teach.corpus import Interval, label_at
 from w2v2_teach.plots.attention import head_and_query
 from w2v2_teach.widgets.explorer import Explorer
 
@@ -59,8 +59,8 @@ def _sentence(row: Tensor, query: int, words: Sequence[Interval], hop: float) ->
 
     def place(frame: int) -> str:
         time = (frame + 0.5) * hop
-        spoken = next((f" in “{word.label}”" for word in words if word.start <= time < word.end), "")
-        return f"frame {frame} at {time:.2f} s{spoken}"
+        word = label_at(words, time)
+        return f"frame {frame} at {time:.2f} s" + (f" in “{word}”" if word else "")
 
     entropy = torch.special.entr(row).sum()  # nats
     distance = hop * (row * (torch.arange(len(row)) - query).abs()).sum()  # s

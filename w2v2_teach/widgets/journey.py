@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from w2v2_teach.audio import SAMPLE_RATE
-from w2v2_teach.corpus import Interval, Utterance
+from w2v2_teach.corpus import Utterance, label_at
 from w2v2_teach.feature_encoder import ReceptiveField
 from w2v2_teach.plots.overview import frame_journey
 from w2v2_teach.widgets.explorer import Explorer
@@ -72,8 +72,3 @@ def describe(utterance: Utterance, codes: Tensor, frame: int, field: ReceptiveFi
         f"in the word “{word}”" if word else "between words",
         f"codes {' and '.join(str(code) for code in codes[frame].tolist())}",
     ]
-
-
-def label_at(intervals: Sequence[Interval], time: float) -> str:
-    """The label of the interval that holds `time` (s); empty where none does."""
-    return next((interval.label for interval in intervals if interval.start <= time < interval.end), "")
