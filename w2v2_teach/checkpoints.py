@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -17,10 +16,15 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from w2v2_teach.config import ConfigError, Wav2Vec2Config
+from w2v2_teach.files import DATA, replacing
 
 CONFIG_FILE, WEIGHTS_FILES = "config.json", ("model.safetensors", "pytorch_model.bin")
+SHIPPED = DATA / "checkpoints"  # the small models that come with the course
 BASE_PREFIX = "wav2vec2."  # where a model with a head keeps the base model
-MAY_BE_MISSING = {"masked_spec_embed"}  # checkpoints that were fine-tuned without masking do not have it
+MAY_BE_MISSING = {
+    "masked_spec_embed",
+    "wav2vec2.masked_spec_embed",
+}  # checkpoints that were fine-tuned without masking do not have it
 Model = TypeVar("Model", bound=nn.Module)
 
 
@@ -32,8 +36,9 @@ def load_pretrained(model_class: Callable[[Wav2Vec2Config], Model], name: str | 
     """Build the model that a checkpoint describes and fill it, or raise and return nothing.
 
     Args:
-        model_class: `Wav2Vec2Model`; the weights of a checkpoint's head are left aside.
-        name: a folder, or a hub id such as `facebook/wav2vec2-base`.
+        model_class: `Wav2Vec2Model`, which leaves the weights of a checkpoint's head aside, or a model with that head.
+        name: a folder, a checkpoint of the course such as `tiny-pretrained`, or a hub id such as
+            `facebook/wav2vec2-base`.
         download: may the hub be asked? Without it, only a folder or what an earlier download left in the cache.
 
     Raises:
@@ -48,7 +53,9 @@ def load_pretrained(model_class: Callable[[Wav2Vec2Config], Model], name: str | 
     except ConfigError as error:
         raise ConfigError(f"{config_path}: {error}") from error
     model = model_class(config)
-    weights = base_weights(read_weights(weights_path))
+    weights = read_weights(weights_path)
+    if not hasattr(model, BASE_PREFIX.rstrip(".")):
+        weights = base_weights(weights)
     _check_fit(model, weights, weights_path)
     model.load_state_dict(weights, strict=False)  # strict but for MAY_BE_MISSING, which has been checked
     return model.eval()
@@ -59,13 +66,11 @@ def save_pretrained(model: nn.Module, folder: str | Path) -> None:
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     content = {"architectures": [type(model).__name__], **model.config.to_dict()}
-    partial = folder / f"{CONFIG_FILE}.part"
-    partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    os.replace(partial, folder / CONFIG_FILE)
-    partial = folder / f"{WEIGHTS_FILES[0]}.part"
+    with replacing(folder / CONFIG_FILE) as partial:
+        partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     weights = {key: tensor.detach().cpu().contiguous() for key, tensor in model.state_dict().items()}
-    save_file(weights, partial, metadata={"format": "pt"})
-    os.replace(partial, folder / WEIGHTS_FILES[0])
+    with replacing(folder / WEIGHTS_FILES[0]) as partial:
+        save_file(weights, partial, metadata={"format": "pt"})
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
@@ -120,8 +125,8 @@ def _some(keys: set[str]) -> str:
 
 def _locate(name: str | Path, download: bool) -> tuple[Path, Path]:
     """Paths of the configuration and of the weights, in a folder or in the hub's cache."""
-    folder = Path(name)
-    if folder.is_dir():
+    folder = next((folder for folder in (Path(name), SHIPPED / name) if folder.is_dir()), None)
+    if folder is not None:
         for file in WEIGHTS_FILES:
             if (folder / CONFIG_FILE).is_file() and (folder / file).is_file():
                 return folder / CONFIG_FILE, folder / file

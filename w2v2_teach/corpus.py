@@ -17,8 +17,7 @@ import torch
 
 from w2v2_teach import downloads
 from w2v2_teach.audio import SAMPLE_RATE, count_samples, load_audio
-
-DATA = Path(__file__).parents[1] / "data"  # what comes with the course
+from w2v2_teach.files import DATA
 
 FSDD_URL = "https://github.com/Jakobovski/free-spoken-digit-dataset/archive/refs/tags/v1.0.10.tar.gz"
 FSDD_ARCHIVE_ROOT = "free-spoken-digit-dataset-1.0.10"  # the folder inside the archive
@@ -230,6 +229,31 @@ def librispeech(folder: str | os.PathLike) -> Corpus:
     if unread := {path.stem for path in folder.rglob("*.flac")} - {utterance.id for utterance in utterances}:
         raise ValueError(f"{folder}: {len(unread)} recordings have no transcript, first {min(unread)}.flac")
     return Corpus(folder.name, utterances)
+
+
+def train_and_dev(name: str) -> tuple[Corpus, Corpus]:
+    """What to learn from and what to measure on: the splits whose names begin with "train" and with "dev".
+
+    Args:
+        name: "toy" for the bundled corpus; or a folder with tables as the bundled one has, or in LibriSpeech's layout.
+
+    Raises:
+        CorpusNotFound: nothing there, or one of the two is missing.
+        ValueError: the folder's content contradicts itself.
+    """
+    if name == "toy":
+        corpus = toy_speech()
+    else:
+        folder = Path(name)
+        corpus = read_tables(folder) if (folder / "utterances.tsv").is_file() else librispeech(folder)
+    parts = []
+    for part in ("train", "dev"):
+        utterances = [utterance for utterance in corpus if utterance.split.startswith(part)]
+        if not utterances:
+            splits = ", ".join(sorted({utterance.split for utterance in corpus}))
+            raise CorpusNotFound(f"{corpus.name} has no split whose name begins with {part!r}: it has {splits}")
+        parts.append(Corpus(f"{corpus.name}/{part}", utterances))
+    return parts[0], parts[1]
 
 
 def _chapter(transcript: Path) -> Iterable[Utterance]:

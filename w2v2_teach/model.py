@@ -12,6 +12,8 @@ from w2v2_teach.checkpoints import load_pretrained, save_pretrained
 from w2v2_teach.config import Wav2Vec2Config
 from w2v2_teach.context_network import ContextNetwork, FeatureProjection
 from w2v2_teach.feature_encoder import FeatureEncoder, receptive_field
+from w2v2_teach.losses import contrastive_logits, contrastive_loss, diversity_loss
+from w2v2_teach.quantizer import GumbelVectorQuantizer, QuantizerOutput
 
 
 @dataclass(frozen=True)
@@ -19,6 +21,7 @@ class Wav2Vec2Output:
     """What `Wav2Vec2Model` returns."""
 
     last_hidden_state: Tensor  # c (B, T, D), context
+    latents: Tensor  # z (B, T, C) as the encoder gives them
     extract_features: Tensor  # z (B, T, C), normalised latent frames: the quantizer's input
     frame_mask: Tensor | None  # (B, T), True for real frames; None if there was no attention mask
     hidden_states: list[Tensor]  # if asked for: the Transformer's input, then each layer's output, each (B, T, D)
@@ -60,13 +63,14 @@ class Wav2Vec2Model(nn.Module):
             ValueError: the shapes disagree, the padding is not on the right, or an utterance has no whole frame.
         """
         frame_mask = self._frame_mask(input_values, attention_mask)  # (B, T) or None
-        z = self.feature_extractor(input_values)  # (B, T, C)
-        x, z = self.feature_projection(z)  # (B, T, D), (B, T, C)
+        latents = self.feature_extractor(input_values)  # (B, T, C)
+        x, z = self.feature_projection(latents)  # (B, T, D), (B, T, C)
         if mask_time_indices is not None:
             x = torch.where(mask_time_indices[:, :, None], self.masked_spec_embed.to(x.dtype), x)
         context = self.encoder(x, frame_mask, output_attentions, output_hidden_states)
         return Wav2Vec2Output(
             last_hidden_state=context.last_hidden_state,
+            latents=latents,
             extract_features=z,
             frame_mask=frame_mask,
             hidden_states=context.hidden_states,
@@ -80,7 +84,7 @@ class Wav2Vec2Model(nn.Module):
                 f"input_values has shape {tuple(input_values.shape)}; it must be (B, L), one row a waveform."
             )
         if attention_mask is None:
-            self._demand_a_frame(torch.tensor([input_values.shape[1]]))
+            self._demand_a_frame(input_values.shape[1], row=0)
             return None
         if attention_mask.shape != input_values.shape:
             raise ValueError(
@@ -91,20 +95,109 @@ class Wav2Vec2Model(nn.Module):
         if (mask[:, 1:] & ~mask[:, :-1]).any():
             raise ValueError("attention_mask has a 1 after a 0; padding must be on the right.")
         lengths = mask.sum(1)  # (B,) samples
-        self._demand_a_frame(lengths)
+        self._demand_a_frame(int(lengths.min()), int(lengths.argmin()))
         frames = torch.arange(self.config.frame_lengths(input_values.shape[1]), device=mask.device)  # (T,)
         return frames < self.config.frame_lengths(lengths)[:, None]  # (B, T)
 
-    def _demand_a_frame(self, lengths: Tensor) -> None:
-        shortest = int(lengths.min())
+    def _demand_a_frame(self, samples: int, row: int) -> None:
         needed = receptive_field(self.config)[-1].samples
-        if shortest < needed:
-            row = int(lengths.argmin())
-            raise ValueError(f"Utterance {row} has {shortest} samples; the first frame needs {needed}.")
+        if samples < needed:
+            raise ValueError(f"Utterance {row} has {samples} samples; the first frame needs {needed}.")
 
     @classmethod
     def from_pretrained(cls, name: str | Path, download: bool = False) -> Wav2Vec2Model:
         """Load a folder or a hub id; see `checkpoints.load_pretrained`."""
+        return load_pretrained(cls, name, download=download)
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write `config.json` and `model.safetensors`; see `checkpoints.save_pretrained`."""
+        save_pretrained(self, folder)
+
+
+@dataclass(frozen=True)
+class Wav2Vec2ForPreTrainingOutput:
+    """What `Wav2Vec2ForPreTraining` returns for a batch with N masked frames."""
+
+    loss: Tensor  # contrastive + α·N·diversity, a sum over the N frames, as in transformers
+    contrastive_loss: Tensor  # sum over the N frames, in nats
+    diversity_loss: Tensor  # between 0 and 1
+    logits: Tensor  # (N, K + 1), target first, -inf for a distractor that equals it
+    quantized: QuantizerOutput  # of the N masked frames
+    latents: Tensor  # z (B, T, C) as the encoder gives them: what the feature penalty reads
+
+    @property
+    def num_masked(self) -> int:
+        """N, frames that were masked."""
+        return len(self.logits)
+
+    @property
+    def num_correct(self) -> Tensor:
+        """How many of the N contexts are closer to their target than to every distractor."""
+        return (self.logits[:, 0] > self.logits[:, 1:].amax(dim=1)).sum()
+
+
+class Wav2Vec2ForPreTraining(nn.Module):
+    """The contrastive task on top of the model: name the true quantized frame behind each mask (Section 3.2)."""
+
+    def __init__(self, config: Wav2Vec2Config) -> None:
+        super().__init__()
+        self.config = config
+        self.wav2vec2 = Wav2Vec2Model(config)
+        self.dropout_features = nn.Dropout(config.feat_quantizer_dropout)
+        self.quantizer = GumbelVectorQuantizer(config)
+        self.project_hid = nn.Linear(config.hidden_size, config.proj_codevector_dim)
+        self.project_q = nn.Linear(config.codevector_dim, config.proj_codevector_dim)
+
+    def forward(
+        self,
+        input_values: Tensor,
+        mask_time_indices: Tensor,
+        negatives: Tensor,
+        attention_mask: Tensor | None = None,
+        temperature: float = 1.0,
+        noise: Tensor | None = None,
+    ) -> Wav2Vec2ForPreTrainingOutput:
+        """The losses of one batch. Targets are not detached: their gradient trains quantizer and encoder.
+
+        Args:
+            input_values: (B, L) normalised waveforms.
+            mask_time_indices: (B, T) bool, from `span_mask`.
+            negatives: (N, K) long, from `sample_negatives`.
+            attention_mask: (B, L), 1 for samples and 0 for padding.
+            temperature: τ of the Gumbel softmax, used in training.
+            noise: (N, G, V) Gumbel noise, used in training; drawn if None.
+
+        Raises:
+            ValueError: see `Wav2Vec2Model.forward`.
+        """
+        output = self.wav2vec2(input_values, attention_mask, mask_time_indices)
+        c = self.project_hid(output.last_hidden_state[mask_time_indices])  # (N, d)
+        z = self.dropout_features(output.extract_features[mask_time_indices])  # (N, C)
+        quantized = self.quantizer(z, temperature, noise)
+        q = self.project_q(quantized.codevectors)  # (N, d)
+
+        kappa = self.config.contrastive_logits_temperature
+        logits = contrastive_logits(c, q, quantized.codes, negatives, kappa)  # (N, K + 1)
+        contrastive = contrastive_loss(logits)
+        diversity = diversity_loss(quantized.mean_probs)
+        return Wav2Vec2ForPreTrainingOutput(
+            loss=contrastive + self.config.diversity_loss_weight * len(logits) * diversity,
+            contrastive_loss=contrastive,
+            diversity_loss=diversity,
+            logits=logits,
+            quantized=quantized,
+            latents=output.latents,
+        )
+
+    @torch.no_grad()
+    def codes(self, input_values: Tensor) -> Tensor:
+        """(B, L) normalised waveforms → (B, T, G) long, the entries that the quantizer picks in evaluation."""
+        z = self.wav2vec2.feature_projection(self.wav2vec2.feature_extractor(input_values))[1]  # (B, T, C)
+        return self.quantizer.logits(z).argmax(dim=-1)
+
+    @classmethod
+    def from_pretrained(cls, name: str | Path, download: bool = False) -> Wav2Vec2ForPreTraining:
+        """Load a folder, a checkpoint of the course or a hub id; see `checkpoints.load_pretrained`."""
         return load_pretrained(cls, name, download=download)
 
     def save_pretrained(self, folder: str | Path) -> None:

@@ -1,0 +1,136 @@
+"""What a pre-trained model knows of speakers that it has never heard."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import LeaveOneGroupOut, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from torch.utils.data import DataLoader
+
+from w2v2_teach.analysis import count_pairs, entropy, frame_labels, frame_times, phone_normalised_mutual_information
+from w2v2_teach.batching import Batch, LengthBucketBatchSampler, collate
+from w2v2_teach.corpus import Corpus
+from w2v2_teach.losses import sample_negatives
+from w2v2_teach.masking import time_mask
+from w2v2_teach.model import Wav2Vec2ForPreTraining, Wav2Vec2Model
+
+BATCH_SIZE = 16
+
+
+@torch.no_grad()
+def contrastive_metrics(model: Wav2Vec2ForPreTraining, corpus: Corpus, seed: int = 0) -> dict[str, float]:
+    """The contrastive task on whole utterances, without dropout and Gumbel noise; leaves the model in evaluation mode.
+
+    Returns:
+        `contrastive_loss` in nats a masked frame, `accuracy`, and `masked_frames`, over how many.
+    """
+    model.eval()
+    device = next(model.parameters()).device
+    generator = torch.Generator(device).manual_seed(seed)
+    loss, correct, frames = 0.0, 0, 0
+    for batch in _batches(corpus):
+        attention_mask = batch.attention_mask.to(device)  # (B, L)
+        mask = time_mask(model.config.frame_lengths(attention_mask.sum(dim=1)), model.config, generator)  # (B, T)
+        negatives = sample_negatives(mask, model.config.num_negatives, generator)
+        output = model(batch.input_values.to(device), mask, negatives, attention_mask)
+        loss += output.contrastive_loss.item()
+        correct += int(output.num_correct)
+        frames += output.num_masked
+    return {"contrastive_loss": loss / frames, "accuracy": correct / frames, "masked_frames": frames}
+
+
+def frame_codes(model: Wav2Vec2ForPreTraining, corpus: Corpus) -> list[np.ndarray]:
+    """The codes of each utterance, (T, G) each, in the order of the corpus; leaves the model in evaluation mode."""
+    model.eval()
+    device = next(model.parameters()).device
+    codes = {}
+    for batch in _batches(corpus):
+        lengths = model.config.frame_lengths(batch.attention_mask.sum(dim=1)).tolist()
+        found = model.codes(batch.input_values.to(device)).cpu().numpy()  # (B, T, G)
+        codes |= {u.id: c[:T] for u, c, T in zip(batch.utterances, found, lengths, strict=True)}
+    return [codes[utterance.id] for utterance in corpus]
+
+
+def codebook_metrics(model: Wav2Vec2ForPreTraining, corpus: Corpus) -> dict[str, float]:
+    """How the codes of all frames are used, and what they say about the phones.
+
+    Returns:
+        `usage_perplexity` between G and G·V; `pnmi` of phone and joined code; `code_tuples`, how many joined codes
+        occur.
+    """
+    codes = frame_codes(model, corpus)
+    config = model.config
+    phones = np.concatenate(
+        [frame_labels(u.phones, frame_times(config, len(c))) for u, c in zip(corpus, codes, strict=True)]
+    )
+    codes = np.concatenate(codes)  # (N, G)
+    joined = codes @ config.num_codevectors_per_group ** np.arange(codes.shape[1])  # (N,) one number a tuple
+    counts, _, tuples = count_pairs(phones, joined)
+    return {
+        "usage_perplexity": float(sum(np.exp(entropy(np.bincount(book))) for book in codes.T)),
+        "pnmi": phone_normalised_mutual_information(counts),
+        "code_tuples": len(tuples),
+    }
+
+
+@torch.no_grad()
+def mean_context(model: Wav2Vec2Model, corpus: Corpus) -> np.ndarray:
+    """(utterances, D): the context of each utterance, averaged over its frames."""
+    model.eval()
+    device = next(model.parameters()).device
+    means = {}
+    for batch in _batches(corpus):
+        output = model(batch.input_values.to(device), batch.attention_mask.to(device))
+        frames = output.frame_mask[:, :, None]  # (B, T, 1)
+        pooled = (output.last_hidden_state * frames).sum(dim=1) / frames.sum(dim=1)  # (B, D)
+        means |= {u.id: row for u, row in zip(batch.utterances, pooled.cpu().numpy(), strict=True)}
+    return np.stack([means[utterance.id] for utterance in corpus])
+
+
+def linear_probe(features: np.ndarray, labels: Sequence[str], groups: Sequence[str]) -> dict[str, float]:
+    """Accuracy of a logistic regression that has never seen the group it is tested on, for each group.
+
+    Args:
+        features: (n, D), scaled here to unit variance.
+        labels: (n,) what to tell.
+        groups: (n,) speakers.
+    """
+    classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
+    scores = cross_val_score(classifier, features, labels, groups=groups, cv=LeaveOneGroupOut())
+    return dict(zip(sorted(set(groups)), scores.tolist(), strict=True))
+
+
+def _batches(corpus: Corpus) -> Iterator[Batch]:
+    lengths = [utterance.num_samples for utterance in corpus]
+    sampler = LengthBucketBatchSampler(lengths, BATCH_SIZE, shuffle=False)
+    return iter(DataLoader(corpus, batch_sampler=sampler, collate_fn=collate))
+
+
+def evaluate_pretrained(model: Wav2Vec2ForPreTraining, test: Corpus, digits: Corpus) -> dict[str, dict[str, Any]]:
+    """Everything above for a model and, beside it, for the same model with its first, random weights.
+
+    Args:
+        model: what has been trained.
+        test: speech with phone times, by speakers that the model has not heard.
+        digits: one spoken digit a recording, by several speakers.
+    """
+    torch.manual_seed(0)
+    untrained = Wav2Vec2ForPreTraining(model.config).to(next(model.parameters()).device)
+    results = {}
+    for name, network in (("trained", model), ("untrained", untrained)):
+        probe = linear_probe(
+            mean_context(network.wav2vec2, digits), [u.text for u in digits], [u.speaker for u in digits]
+        )
+        results[name] = {
+            **contrastive_metrics(network, test),
+            **codebook_metrics(network, test),
+            "digit_accuracy": float(np.mean(list(probe.values()))),
+            "digit_accuracy_by_speaker": probe,
+        }
+    return results

@@ -1,0 +1,26 @@
+"""Where the course keeps its data, and files that appear whole or not at all, whatever interrupts the writing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+DATA = Path(__file__).parents[1] / "data"  # what comes with the course
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Write to the path this yields; when the block ends well, it takes the place of `path` in one step.
+
+    An error inside the block leaves `path` as it was, and nothing beside it.
+    """
+    partial = path.with_name(f"{path.name}.part")
+    try:
+        yield partial
+        with partial.open("rb") as file:
+            os.fsync(file.fileno())  # on the disk before it gets its name
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
