@@ -14,9 +14,10 @@ import transformers
 from local_server import serving
 from safetensors.torch import load_file, save_file
 
+from w2v2_teach import checkpoints
 from w2v2_teach.checkpoints import CheckpointError
 from w2v2_teach.config import NOTES, ConfigError
-from w2v2_teach.model import Wav2Vec2Model
+from w2v2_teach.model import Wav2Vec2ForPreTraining, Wav2Vec2Model
 from w2v2_teach.reference import transformers_config
 
 
@@ -127,6 +128,51 @@ def test_weights_that_do_not_fit_are_refused_by_key(folder, change, message):
     edit_weights(folder, change)
     with pytest.raises(CheckpointError, match=message):
         Wav2Vec2Model.from_pretrained(folder)
+
+
+@pytest.fixture(scope="module")
+def pretraining_model(config):
+    torch.manual_seed(0)
+    return Wav2Vec2ForPreTraining(config).eval()
+
+
+def assert_same_weights(ours, theirs):
+    ours, theirs = ours.state_dict(), theirs.state_dict()
+    assert ours.keys() == theirs.keys()
+    for key, tensor in ours.items():
+        torch.testing.assert_close(tensor, theirs[key].float(), rtol=0, atol=0)
+
+
+def test_a_pretraining_model_goes_to_transformers_and_back(pretraining_model, tmp_path):
+    pretraining_model.save_pretrained(tmp_path / "ours")
+    theirs = transformers.Wav2Vec2ForPreTraining.from_pretrained(tmp_path / "ours")
+    assert_same_weights(pretraining_model, theirs)
+    theirs.save_pretrained(tmp_path / "theirs")
+    assert_same_weights(Wav2Vec2ForPreTraining.from_pretrained(tmp_path / "theirs"), theirs)
+    base = Wav2Vec2Model.from_pretrained(tmp_path / "theirs")
+    assert_same_weights(base, theirs.wav2vec2)
+
+
+def test_a_base_checkpoint_has_no_quantizer_for_pretraining(folder):
+    with pytest.raises(CheckpointError, match=r"lacks project_hid\.bias and \d+ more"):
+        Wav2Vec2ForPreTraining.from_pretrained(folder)
+
+
+def test_saving_in_half_precision_halves_the_file(pretraining_model, tmp_path):
+    pretraining_model.save_pretrained(tmp_path / "single")
+    pretraining_model.save_pretrained(tmp_path / "half", torch.float16)
+    single, half = ((tmp_path / name / "model.safetensors").stat().st_size for name in ("single", "half"))
+    assert half < 0.6 * single
+    weights = Wav2Vec2ForPreTraining.from_pretrained(tmp_path / "half").state_dict()
+    for key, tensor in pretraining_model.state_dict().items():
+        assert weights[key].dtype == torch.float32
+        torch.testing.assert_close(weights[key], tensor, rtol=1e-3, atol=1e-4)
+
+
+def test_a_checkpoint_of_the_course_is_found_by_its_name(pretraining_model, tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoints, "SHIPPED", tmp_path)
+    pretraining_model.save_pretrained(tmp_path / "tiny-something")
+    assert_same_weights(Wav2Vec2ForPreTraining.from_pretrained("tiny-something"), pretraining_model)
 
 
 @pytest.mark.parametrize("file", ["model.safetensors", "pytorch_model.bin"])

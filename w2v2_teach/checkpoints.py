@@ -61,14 +61,20 @@ def load_pretrained(model_class: Callable[[Wav2Vec2Config], Model], name: str | 
     return model.eval()
 
 
-def save_pretrained(model: nn.Module, folder: str | Path) -> None:
-    """Write the model's configuration and weights; each file appears whole or not at all."""
+def save_pretrained(model: nn.Module, folder: str | Path, dtype: torch.dtype = torch.float32) -> None:
+    """Write the model's configuration and weights; each file appears whole or not at all.
+
+    Args:
+        model: with a `config`.
+        folder: made if it is not there.
+        dtype: of the weights in the file; half precision halves it. Loading brings single precision back.
+    """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     content = {"architectures": [type(model).__name__], **model.config.to_dict()}
     with replacing(folder / CONFIG_FILE) as partial:
         partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    weights = {key: tensor.detach().cpu().contiguous() for key, tensor in model.state_dict().items()}
+    weights = {key: tensor.detach().cpu().to(dtype).contiguous() for key, tensor in model.state_dict().items()}
     with replacing(folder / WEIGHTS_FILES[0]) as partial:
         save_file(weights, partial, metadata={"format": "pt"})
 

@@ -109,9 +109,9 @@ class Wav2Vec2Model(nn.Module):
         """Load a folder or a hub id; see `checkpoints.load_pretrained`."""
         return load_pretrained(cls, name, download=download)
 
-    def save_pretrained(self, folder: str | Path) -> None:
+    def save_pretrained(self, folder: str | Path, dtype: torch.dtype = torch.float32) -> None:
         """Write `config.json` and `model.safetensors`; see `checkpoints.save_pretrained`."""
-        save_pretrained(self, folder)
+        save_pretrained(self, folder, dtype)
 
 
 @dataclass(frozen=True)
@@ -154,6 +154,7 @@ class Wav2Vec2ForPreTraining(nn.Module):
         mask_time_indices: Tensor,
         negatives: Tensor,
         attention_mask: Tensor | None = None,
+        *,
         temperature: float = 1.0,
         noise: Tensor | None = None,
     ) -> Wav2Vec2ForPreTrainingOutput:
@@ -200,6 +201,6 @@ class Wav2Vec2ForPreTraining(nn.Module):
         """Load a folder, a checkpoint of the course or a hub id; see `checkpoints.load_pretrained`."""
         return load_pretrained(cls, name, download=download)
 
-    def save_pretrained(self, folder: str | Path) -> None:
+    def save_pretrained(self, folder: str | Path, dtype: torch.dtype = torch.float32) -> None:
         """Write `config.json` and `model.safetensors`; see `checkpoints.save_pretrained`."""
-        save_pretrained(self, folder)
+        save_pretrained(self, folder, dtype)

@@ -51,7 +51,7 @@ class RunFolder:
             return torch.load(self.state_file, map_location="cpu", weights_only=True)
         except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
             raise RunError(
-                f"{self.state_file} is damaged, and left as it is: put a good copy in its place, or start anew elsewhere."
+                f"{self.state_file} is damaged, and left as it is: put a good copy in its place, or start elsewhere."
             ) from error
 
     def start(self, update: int) -> None:

@@ -1,0 +1,229 @@
+"""The contrastive task by hand, who may be a negative, and the two regularisers."""
+
+import math
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from w2v2_teach.losses import (
+    contrastive_logits,
+    contrastive_loss,
+    diversity_loss,
+    feature_penalty,
+    sample_negatives,
+)
+
+LN = math.log
+
+
+def ragged_mask(lengths: list[int], frames: int, share: float) -> torch.Tensor:
+    """(B, T) bool: about `share` of each row's real frames are masked, at least two, and no padding."""
+    real = torch.arange(frames) < torch.tensor(lengths)[:, None]  # (B, T)
+    mask = real & (torch.rand(len(lengths), frames) < share)
+    mask[:, :2] = True
+    return mask
+
+
+def plain_logits(c, q, codes, negatives, kappa):
+    """(N, K + 1), one cosine after the other."""
+    rows = []
+    for n, own in enumerate(negatives.tolist()):
+        row = [F.cosine_similarity(c[n], q[n], dim=0) / kappa]
+        for other in own:
+            same = torch.equal(codes[other], codes[n])
+            row.append(torch.tensor(-math.inf) if same else F.cosine_similarity(c[n], q[other], dim=0) / kappa)
+        rows.append(torch.stack(row))
+    return torch.stack(rows)
+
+
+# --- negatives ---
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_each_negative_is_another_masked_frame_of_the_same_utterance(seed):
+    torch.manual_seed(seed)
+    lengths, T, K = [60, 41, 23, 9], 60, 100
+    mask = ragged_mask(lengths, T, share=0.4)
+    negatives = sample_negatives(mask, K)
+    row, frame = mask.nonzero(as_tuple=True)  # (N,) each: which utterance and which frame the N positions are
+    N = len(row)
+    assert negatives.shape == (N, K)
+    assert negatives.dtype == torch.long
+    for n in range(N):
+        drawn = negatives[n]
+        assert ((drawn >= 0) & (drawn < N)).all()
+        assert (drawn != n).all(), "the frame itself"
+        assert (row[drawn] == row[n]).all(), "another utterance"
+        assert mask[row[drawn], frame[drawn]].all(), "an unmasked frame"
+        assert (frame[drawn] < lengths[row[n]]).all(), "padding"
+
+
+def test_negatives_are_uniform_over_the_others():
+    mask = torch.tensor([[True, False, True, True, True], [True, True, True, False, False]])
+    K = 40_000
+    negatives = sample_negatives(mask, K)
+    for n, others in enumerate([[1, 2, 3], [0, 2, 3], [0, 1, 3], [0, 1, 2], [5, 6], [4, 6], [4, 5]]):
+        counts = negatives[n].bincount(minlength=7)
+        assert counts.nonzero().flatten().tolist() == others
+        share = 1 / len(others)
+        deviation = math.sqrt(share * (1 - share) / K)  # of a share, over K draws
+        assert (counts[others] / K - share).abs().max() < 5 * deviation
+
+
+def test_two_masked_frames_are_each_others_only_negative():
+    assert sample_negatives(torch.tensor([[True, True, False]]), 3).tolist() == [[1, 1, 1], [0, 0, 0]]
+
+
+def test_an_utterance_without_masked_frames_has_no_rows():
+    mask = torch.tensor([[True, True], [False, False], [True, True]])
+    assert sample_negatives(mask, 1).tolist() == [[1], [0], [3], [2]]
+
+
+def test_a_single_masked_frame_is_refused():
+    with pytest.raises(ValueError, match="Utterance 1 has one masked frame"):
+        sample_negatives(torch.tensor([[True, True, True], [False, True, False]]), 5)
+
+
+def test_the_same_generator_gives_the_same_negatives():
+    mask = ragged_mask([30, 20], 30, share=0.5)
+    a, b, c = (sample_negatives(mask, 50, torch.Generator().manual_seed(seed)) for seed in (3, 3, 4))
+    assert torch.equal(a, b)
+    assert not torch.equal(a, c)
+
+
+# --- contrastive loss ---
+
+
+def test_contrastive_loss_by_hand():
+    # Three frames on the circle: the context of frame 0 points at its target, q1 is at a right angle, q2 opposite.
+    q = torch.tensor([[2.0, 0.0], [0.0, 3.0], [-1.0, 0.0]])  # (N, d): lengths must not matter
+    c = torch.tensor([[5.0, 0.0], [1.0, 1.0], [0.0, 1.0]])
+    codes = torch.tensor([[0], [1], [2]])
+    negatives = torch.tensor([[1, 2], [0, 2], [0, 1]])
+    logits = contrastive_logits(c, q, codes, negatives, kappa=0.5)
+    r = math.sqrt(0.5)  # cos 45°
+    wanted = torch.tensor([[1, 0, -1], [r, r, -r], [0, 0, 1]]) / 0.5
+    torch.testing.assert_close(logits, wanted)
+    by_hand = (
+        LN(1 + math.exp(-2) + math.exp(-4))  # frame 0: right, and sure
+        + LN(2 + math.exp(-4 * r))  # frame 1: one negative is as close as the target
+        + LN(2 + math.exp(2))  # frame 2: a negative wins
+    )
+    assert contrastive_loss(logits).item() == pytest.approx(by_hand, rel=1e-6)
+
+
+@pytest.mark.parametrize("kappa", [0.1, 1.0])
+def test_logits_equal_the_plain_double_loop(kappa):
+    mask = ragged_mask([30, 17], 30, share=0.5)
+    negatives = sample_negatives(mask, 20)
+    N = len(negatives)
+    c, q, codes = torch.randn(N, 8), torch.randn(N, 8), torch.randint(3, (N, 2))
+    logits = contrastive_logits(c, q, codes, negatives, kappa)
+    plain = plain_logits(c, q, codes, negatives, kappa)
+    assert torch.equal(logits.isinf(), plain.isinf())
+    assert logits.isinf().any()
+    torch.testing.assert_close(logits, plain, atol=1e-5, rtol=0)
+
+
+def test_a_negative_with_the_targets_codes_scores_minus_infinity():
+    q = torch.randn(4, 6)
+    codes = torch.tensor([[1, 2], [1, 2], [1, 3], [0, 2]])  # one code in common is not enough
+    negatives = torch.tensor([[1, 2, 3], [0, 2, 3], [0, 1, 3], [0, 1, 2]])
+    logits = contrastive_logits(torch.randn(4, 6), q, codes, negatives, kappa=0.1)
+    assert logits.isinf().tolist() == [
+        [False, True, False, False],
+        [False, True, False, False],
+        [False, False, False, False],
+        [False, False, False, False],
+    ]
+    assert (logits[logits.isinf()] < 0).all()
+
+
+def test_all_codes_alike_is_loss_zero_and_no_gradient():
+    c = torch.randn(5, 6, requires_grad=True)
+    q = torch.randn(5, 6, requires_grad=True)
+    negatives = sample_negatives(torch.ones(1, 5, dtype=torch.bool), 7)
+    loss = contrastive_loss(contrastive_logits(c, q, torch.zeros(5, 2, dtype=torch.long), negatives, kappa=0.1))
+    loss.backward()
+    assert loss.item() == 0
+    assert c.grad.abs().max() == 0
+    assert q.grad.abs().max() == 0
+
+
+@pytest.mark.parametrize("K", [1, 100])
+def test_a_constant_context_gives_ln_k_plus_1(K):
+    # q lies on a circle around c, so that every cosine is the same
+    angles = torch.rand(12) * 2 * math.pi
+    q = torch.stack([angles.cos(), angles.sin(), torch.ones(12)], dim=1)  # (N, 3)
+    c = torch.tensor([[0.0, 0.0, 4.0]]).expand(12, 3)
+    negatives = sample_negatives(torch.ones(1, 12, dtype=torch.bool), K)
+    loss = contrastive_loss(contrastive_logits(c, q, torch.arange(12)[:, None], negatives, kappa=0.1)) / 12
+    assert loss.item() == pytest.approx(LN(K + 1), rel=1e-5)
+
+
+def test_length_does_not_matter_and_the_loss_is_a_sum():
+    c, q, codes = torch.randn(9, 4), torch.randn(9, 4), torch.arange(9)[:, None]
+    negatives = sample_negatives(torch.ones(1, 9, dtype=torch.bool), 5)
+    logits = contrastive_logits(c, q, codes, negatives, kappa=0.1)
+    scaled = contrastive_logits(3 * c, 0.01 * q, codes, negatives, kappa=0.1)
+    torch.testing.assert_close(logits, scaled, atol=1e-5, rtol=0)
+    each = torch.stack([contrastive_loss(row[None]) for row in logits])  # (N,)
+    torch.testing.assert_close(contrastive_loss(logits), each.sum())
+
+
+def test_gradients_are_right_to_rounding():
+    c, q = (torch.randn(6, 3, dtype=torch.double, requires_grad=True) for _ in range(2))
+    negatives = sample_negatives(torch.ones(1, 6, dtype=torch.bool), 4)
+    codes = torch.tensor([[0], [1], [2], [0], [3], [4]])
+
+    def loss(c, q):  # in double precision all through, unlike `contrastive_logits`
+        cosine = F.normalize(c, dim=-1) @ F.normalize(q, dim=-1).T
+        logits = cosine.gather(1, torch.cat([torch.arange(6)[:, None], negatives], dim=1)) / 0.1
+        same = (codes[negatives] == codes[:, None]).all(dim=-1)
+        return contrastive_loss(logits.masked_fill(F.pad(same, (1, 0)), -math.inf))
+
+    wanted = torch.autograd.grad(loss(c, q), (c, q))
+    got = torch.autograd.grad(contrastive_loss(contrastive_logits(c, q, codes, negatives, 0.1)), (c, q))
+    for ours, exact in zip(got, wanted, strict=True):
+        assert (ours - exact).norm() / exact.norm() < 1e-5
+
+
+def test_low_precision_is_compared_in_single_precision():
+    c, q = torch.randn(5, 4).bfloat16(), torch.randn(5, 4).bfloat16()
+    negatives = sample_negatives(torch.ones(1, 5, dtype=torch.bool), 3)
+    codes = torch.arange(5)[:, None]
+    logits = contrastive_logits(c, q, codes, negatives, kappa=0.1)
+    assert logits.dtype == torch.float32
+    torch.testing.assert_close(logits, contrastive_logits(c.float(), q.float(), codes, negatives, kappa=0.1))
+
+
+# --- diversity and feature penalty ---
+
+
+def test_diversity_loss_by_hand():
+    G, V = 2, 4
+    even, one = torch.full((V,), 1 / V), F.one_hot(torch.tensor(2), V).float()
+    half = torch.tensor([0.5, 0.5, 0.0, 0.0])
+    for books, perplexity in (((even, even), 8), ((one, one), 2), ((half, even), 6), ((half, one), 3)):
+        assert diversity_loss(torch.stack(books)).item() == pytest.approx((G * V - perplexity) / (G * V), abs=1e-6)
+
+
+@pytest.mark.parametrize("concentration", [0.01, 1.0, 100.0])
+def test_diversity_loss_lies_between_0_and_1(concentration):
+    for _ in range(20):
+        mean_probs = torch.distributions.Dirichlet(torch.full((2, 32), concentration)).sample()  # (G, V)
+        assert -1e-6 <= diversity_loss(mean_probs).item() <= 1 - 1 / 32 + 1e-6  # perplexity is at least G
+
+
+def test_diversity_pushes_down_what_is_used_most():
+    logits = torch.tensor([[2.0, 1.0, 0.0, -1.0]], requires_grad=True)  # (G, V) of one frame
+    diversity_loss(logits.softmax(dim=-1)).backward()
+    assert logits.grad[0, 0] > 0  # a step against the gradient lowers it
+    assert logits.grad[0, 3] < 0
+
+
+def test_feature_penalty_is_the_mean_square():
+    z = torch.tensor([[[1.0, 2.0], [3.0, 0.0]], [[0.0, 0.0], [1.0, 1.0]]])  # (B, T, C)
+    assert feature_penalty(z).item() == pytest.approx((1 + 4 + 9 + 1 + 1) / 8)
+    assert feature_penalty(torch.zeros(2, 3, 4)).item() == 0
