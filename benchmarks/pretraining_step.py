@@ -1,6 +1,6 @@
 """How long a pre-training update takes beside transformers' Wav2Vec2ForPreTraining, in one process, taking turns.
 
-    python benchmarks/pretraining_step.py [--out FILE.json]     # or: make pretraining-step
+    python benchmarks/pretraining_step.py [--out FILE.json]     # or: make pretraining_step
 
 Each side has the same configuration, weights, batch and threads, and does a whole update: mask, distractors, forward,
 loss, backward, AdamW. transformers' side draws mask and distractors with transformers' own functions. A ratio above 1

@@ -2,8 +2,10 @@
 
 import multiprocessing
 import os
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ from typing import Any
 import numpy as np
 import soundfile
 import torch
+from requirements import require
 
 from w2v2_teach.config import MICRO, Wav2Vec2Config
 from w2v2_teach.corpus import Corpus, train_and_dev
@@ -110,6 +113,20 @@ def same_weights(one: torch.nn.Module, other: torch.nn.Module) -> bool:
     return ours.keys() == theirs.keys() and all(torch.equal(ours[key], theirs[key]) for key in ours)
 
 
+@contextmanager
+def file_size_limit(size: int) -> Iterator[None]:
+    """A full disk as far as this process can tell: the system refuses to make any file longer than `size` bytes."""
+    require(sys.platform != "win32", "a limit on the size of files, which Windows does not have")
+    import resource
+
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
 # --- processes of their own -------------------------------------------------------------------------------------------
 
 # Importing the package takes seconds. A server imports it once, and then forks every process that a test asks for.
@@ -148,11 +165,31 @@ def _run(output: Path, function: Callable[..., None], args: tuple) -> None:
     function(*args)
 
 
+def in_two_processes(folder: Path, function: Callable[..., Any], *args: Any) -> list[Any]:
+    """What `function(*args)` returns in each of two processes that train together."""
+    children = [Child(folder / f"{rank}.txt", _together, rank, folder, function, args) for rank in (0, 1)]
+    for child in children:
+        assert child.wait() == 0, child.text
+    return [torch.load(folder / f"{rank}.pt") for rank in (0, 1)]
+
+
+def _together(rank: int, folder: Path, function: Callable[..., Any], args: tuple) -> None:
+    torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
+    torch.save(function(*args), folder / f"{rank}.pt")
+    torch.distributed.destroy_process_group()
+
+
 def command(*args: str) -> None:
     """`w2v2-teach …`"""
     from w2v2_teach.cli import app
 
     app(args, prog_name="w2v2-teach")
+
+
+def full_disk(*args: str) -> None:
+    """`w2v2-teach …` where no file can be longer than 200 kB."""
+    with file_size_limit(200_000):
+        command(*args)
 
 
 def wait_for(condition: Callable[[], object]) -> None:

@@ -9,7 +9,7 @@ import torch
 import transformers
 from torch import Tensor
 
-from w2v2_teach.config import TINY, Wav2Vec2Config
+from w2v2_teach.config import Wav2Vec2Config
 from w2v2_teach.losses import sample_negatives
 from w2v2_teach.masking import time_mask
 from w2v2_teach.model import Wav2Vec2ForPreTraining, Wav2Vec2ForPreTrainingOutput
@@ -25,6 +25,7 @@ PRETRAINING = {
     "layerdrop": 0.0,
     "feat_quantizer_dropout": 0.0,
     "mask_time_length": 3,
+    "num_codevectors_per_group": 6,  # so few that many a negative equals its target
     "codevector_dim": 16,
     "proj_codevector_dim": 12,
     "num_negatives": 10,
@@ -95,8 +96,6 @@ def seed_the_noise() -> None:
 
 def pair(config: Wav2Vec2Config) -> tuple[Wav2Vec2ForPreTraining, transformers.Wav2Vec2ForPreTraining]:
     model = Wav2Vec2ForPreTraining(config)
-    with torch.no_grad():
-        model.quantizer.weight_proj.weight *= 0.1  # flatter choices: with V = 320 hardly any two frames share their codes
     twin = transformers.Wav2Vec2ForPreTraining(transformers_config(config))
     twin.load_state_dict(model.state_dict(), strict=True)
     return model, twin
@@ -105,17 +104,20 @@ def pair(config: Wav2Vec2Config) -> tuple[Wav2Vec2ForPreTraining, transformers.W
 def worst_gradient(ours: torch.nn.Module, theirs: torch.nn.Module) -> float:
     """Largest difference of a parameter's gradients, relative to its length.
 
-    Some gradients are zero but for rounding (a key's bias adds the same to all scores of a query): a millionth of the
-    whole gradient's length is taken as the least.
+    A key's bias adds the same to all scores of a query: its gradient is zero but for rounding, here and there.
     """
     reference = {name: p.grad for name, p in theirs.named_parameters()}
     whole = torch.stack([grad.norm() for grad in reference.values()]).norm()
-    differences = {
-        name: ((p.grad - reference[name]).norm() / reference[name].norm().clamp(min=1e-6 * whole)).item()
-        for name, p in ours.named_parameters()
-    }
-    assert differences.keys() == reference.keys()
-    return max(differences.values())
+    assert {name for name, _ in ours.named_parameters()} == reference.keys()
+    worst = 0.0
+    for name, p in ours.named_parameters():
+        if name.endswith("k_proj.bias"):
+            assert max(p.grad.norm(), reference[name].norm()) < 1e-6 * whole
+        elif reference[name].norm() == 0:
+            assert p.grad.norm() == 0, name
+        else:
+            worst = max(worst, ((p.grad - reference[name]).norm() / reference[name].norm()).item())
+    return worst
 
 
 @pytest.mark.parametrize("ragged", [False, True])
@@ -127,7 +129,7 @@ def test_losses_and_gradients_equal_transformers_in_training(config, ragged, see
     twin.train()
     inputs = draw(config, ragged)
     ours, theirs = run_ours(model, inputs), run_theirs(twin, inputs)
-    assert not ours.logits.isinf().any()  # see test_transformers_misses_equal_codes_in_training
+    assert ours.logits.isinf().any()  # here codes are compared, there code vectors: both must find the same
     assert ours.contrastive_loss.item() == pytest.approx(theirs.contrastive_loss.item(), rel=1e-4)
     assert ours.num_masked * ours.diversity_loss.item() == pytest.approx(theirs.diversity_loss.item(), rel=1e-4)
     assert ours.loss.item() == pytest.approx(theirs.loss.item(), rel=1e-4)
@@ -140,7 +142,6 @@ def test_losses_and_gradients_equal_transformers_in_training(config, ragged, see
 @pytest.mark.parametrize("seed", range(3))
 def test_contrastive_loss_and_gradients_equal_transformers_in_evaluation(config, ragged, seed):
     torch.manual_seed(seed)
-    config = replace(config, num_codevectors_per_group=4)  # so that many negatives equal their target
     model, twin = pair(config)
     model.eval()
     twin.eval()
@@ -167,18 +168,6 @@ def test_the_comparison_notices_a_changed_weight(config):
     ours.loss.backward()
     theirs.loss.backward()
     assert worst_gradient(model, twin) > 1e-3
-
-
-def test_transformers_misses_equal_codes_in_training(config):
-    """Its straight-through choice is 1 - p + p, not always exactly 1; equal codes then make unequal vectors."""
-    model, twin = pair(replace(config, num_codevectors_per_group=4))
-    inputs = draw(model.config, ragged=False)
-    ours, theirs = run_ours(model, inputs), run_theirs(twin, inputs)
-    quantized = theirs.projected_quantized_states[inputs.mask]  # (N, d)
-    by_codes = ours.logits[:, 1:].isinf()  # (N, K)
-    by_vectors = (quantized[:, None] == quantized[inputs.negatives]).all(dim=-1)
-    assert by_codes[by_vectors].all()
-    assert by_vectors.sum() < by_codes.sum()
 
 
 def test_names_and_shapes_of_the_weights_are_those_of_transformers(config):
@@ -241,20 +230,3 @@ def test_bad_input_is_named(config):
         run_ours(model, inputs._replace(input_values=torch.randn(4000)))
     with pytest.raises(ValueError, match="they must agree"):
         run_ours(model, inputs._replace(attention_mask=torch.ones(3, 7)))
-
-
-def test_tiny_learns_to_overfit_one_batch():
-    config = replace(TINY, conv_dim=(8, 8, 16, 16, 16, 16, 16), hidden_size=32, num_hidden_layers=1, num_negatives=10)
-    model = Wav2Vec2ForPreTraining(config).eval()  # evaluation: no noise, so that the targets stay
-    x = torch.randn(2, 16_000)
-    mask = time_mask(config.frame_lengths(torch.tensor([16_000, 16_000])), config)  # (B, T)
-    negatives = sample_negatives(mask, config.num_negatives)
-    optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
-    losses = []
-    for _ in range(30):
-        loss = model(x, mask, negatives).contrastive_loss / mask.sum()
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.item())
-    assert losses[-1] < 0.7 * losses[0]

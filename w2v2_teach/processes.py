@@ -20,6 +20,8 @@ def process_group() -> Iterator[torch.device]:
     if "WORLD_SIZE" not in os.environ:  # not started by torchrun
         yield device
         return
+    if cuda:
+        torch.cuda.set_device(device)
     dist.init_process_group("nccl" if cuda else "gloo")
     try:
         yield device

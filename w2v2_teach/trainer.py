@@ -8,8 +8,6 @@ generator.
 from __future__ import annotations
 
 import math
-import signal
-import threading
 import time
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
@@ -26,6 +24,7 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm.auto import tqdm
 
 from w2v2_teach import processes
+from w2v2_teach.interrupts import StopRequest, ignore_interrupts
 from w2v2_teach.run_folder import RunError, RunFolder
 from w2v2_teach.settings import SettingsError, TrainingSettings, learning_rate
 
@@ -109,7 +108,8 @@ class Trainer:
         self.hours = 0.0  # of audio heard
         self._sums: Counter[str] = Counter()  # since the last record
         self._norms: deque[float] = deque(maxlen=RECENT)  # of the latest gradients
-        self._stop = False  # has somebody asked for it?
+        self._since = 0.0  # when the update at hand began, waiting for its batch included
+        self._stop = StopRequest()
         task.model.to(self.device)
         self.optimizer = torch.optim.AdamW(
             task.model.parameters(), lr=0.0, betas=(0.9, 0.98), eps=1e-6, weight_decay=settings.weight_decay
@@ -171,7 +171,8 @@ class Trainer:
             RunError: the loss or a gradient is not finite, or the folder cannot be written to.
         """
         s = self.settings
-        with self._logging(), self._stopping_on_signals():
+        with self._logging(), self._stop:
+            self._since = time.perf_counter()
             for batch in self._loader():
                 stop = self._do_update(batch)
                 record = None
@@ -186,13 +187,14 @@ class Trainer:
                     self._export(f"snapshots/{self.update:06d}")
                 if record is not None:
                     yield record
-                if stop:
+                if stop and self.update < s.updates:
                     raise Interrupted(self._how_to_resume())
+                self._since = time.perf_counter()
         self._export("model")
 
     def _do_update(self, batch: Any) -> bool:
         """Forward, backward and optimiser on one batch; returns whether any process was asked to stop."""
-        s, start = self.settings, time.perf_counter()
+        s = self.settings
         torch.manual_seed(seed_of(s.seed, self.update, processes.rank()))  # dropout differs between processes
         generator = torch.Generator(self.device).manual_seed(seed_of(s.seed, self.update))  # masks do not
         work = self.task.prepare(batch, self.update, generator)
@@ -211,7 +213,7 @@ class Trainer:
         norm = nn.utils.clip_grad_norm_(self.task.model.parameters(), s.clip_grad_norm or math.inf).item()
         self._norms.append(norm)
 
-        sums = _summed_over_processes({**sums, "stop": self._stop}, self.device)
+        sums = _summed_over_processes({**sums, "stop": self._stop.asked}, self.device)
         stop = sums.pop("stop") > 0
         if not math.isfinite(sums["loss"]) or not math.isfinite(norm):
             raise RunError(self._what_led_here(sums["loss"] / work.items, batch.ids))
@@ -221,7 +223,7 @@ class Trainer:
         self.optimizer.zero_grad()
         self.update += 1
         self.hours += work.hours
-        sums |= {"items": work.items, "updates": 1, "grad_norm": norm, "seconds": time.perf_counter() - start}
+        sums |= {"items": work.items, "updates": 1, "grad_norm": norm, "seconds": time.perf_counter() - self._since}
         self._sums.update(sums)
         return stop
 
@@ -252,7 +254,7 @@ class Trainer:
             sampler=range(self.update, self.settings.updates),
             num_workers=workers,
             prefetch_factor=4 if workers else None,
-            worker_init_fn=_leave_signals_to_the_trainer,
+            worker_init_fn=ignore_interrupts,
             pin_memory=self.device.type == "cuda",
         )
 
@@ -275,26 +277,6 @@ class Trainer:
             yield
         finally:
             self.folder.close()
-
-    @contextmanager
-    def _stopping_on_signals(self) -> Iterator[None]:
-        """Ctrl-C and SIGTERM ask for a stop after the update; a second one is not waited for."""
-        if threading.current_thread() is not threading.main_thread():  # Python lets only that one handle signals
-            yield
-            return
-
-        def ask(_number: int, _frame: Any) -> None:
-            if self._stop:
-                raise KeyboardInterrupt
-            self._stop = True
-
-        self._stop = False
-        before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
     def _what_led_here(self, loss: float, ids: Sequence[str]) -> str:
         norms = ", ".join(f"{norm:.3g}" for norm in self._norms)
@@ -322,9 +304,3 @@ def _summed_over_processes(sums: dict[str, float], device: torch.device) -> dict
         return sums
     values = torch.tensor(list(sums.values()), dtype=torch.float64, device=device)
     return dict(zip(sums, processes.sum_over_processes(values).tolist(), strict=True))
-
-
-def _leave_signals_to_the_trainer(_worker: int) -> None:
-    """Ctrl-C reaches the workers as well; they live on, so that the trainer can finish its update."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -53,15 +53,15 @@ SOLUTIONS = [
 ]
 
 WRONG = [
-    (checks.check_gumbel_softmax, lambda x, n, tau: (x / tau).softmax(1), "noise is missing"),
+    (checks.check_gumbel_softmax, lambda x, _, tau: (x / tau).softmax(1), "noise is missing"),
     (checks.check_gumbel_softmax, lambda x, n, tau: (x / tau + n).softmax(1), "only the logits"),
     (checks.check_gumbel_softmax, lambda x, n, tau: (x + n / tau).softmax(1), "only the noise"),
     (checks.check_gumbel_softmax, lambda x, n, tau: ((x + n) * tau).softmax(1), "sharper"),
     (checks.check_gumbel_softmax, lambda x, n, tau: (x / tau).softmax(1) + n, "before the softmax"),
     (checks.check_gumbel_softmax, lambda x, n, tau: ((x - n) / tau).softmax(1), "not subtracted"),
-    (checks.check_gumbel_softmax, lambda x, n, tau: (x + n).softmax(1), "temperature is missing"),
+    (checks.check_gumbel_softmax, lambda x, n, _: (x + n).softmax(1), "temperature is missing"),
     (checks.check_gumbel_softmax, lambda x, n, tau: ((x + n) / tau).softmax(0), "over the frames"),
-    (checks.check_gumbel_softmax, lambda x, n, tau: hard(x + n), "hard choice"),
+    (checks.check_gumbel_softmax, lambda x, n, _: hard(x + n), "hard choice"),
     (checks.check_gumbel_softmax, lambda x, n, tau: gumbel_softmax(x, n, tau)[0], "shape"),
     (checks.check_straight_through, hard, "argmax has cut the path"),
     (checks.check_straight_through, lambda soft: soft, "still soft"),
@@ -106,7 +106,7 @@ WRONG = [
     (checks.check_expected_entries, lambda V, N: 1 - (1 - 1 / V) ** N, "one given entry"),
     (checks.check_expected_entries, lambda V, N: N / V, "some get none"),
     (checks.check_expected_entries, lambda V, N: expected_entries(N, V), "changed places"),
-    (checks.check_expected_entries, lambda V, _: V, "wanted is"),
+    (checks.check_expected_entries, lambda V, N: V * N, "wanted is"),
 ]
 
 

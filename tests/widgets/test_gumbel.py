@@ -36,7 +36,7 @@ def test_it_says_what_is_chosen_how_softly_and_how_often(view):
     for name, value in {"temperature": 0.05, "logit_1": 5.0, "logit_2": -3.0, "number": 1}.items():
         view.controls[name].value = value
     assert view.alt.startswith("Draw 1 chooses entry 1. At τ = 0.05 the soft sample gives it 1.000 of the weight.")
-    assert "(98%), " in view.alt  # e⁵ / (e⁵ + e⁻³ + e + 1)
+    assert "(99%), " in view.alt  # e⁵ / (e⁵ + e⁻³ + e^½ + e⁻¹)
 
 
 def test_temperature_leaves_the_choice_alone(view):
@@ -50,13 +50,13 @@ def test_temperature_leaves_the_choice_alone(view):
 def test_the_counted_shares_are_close_to_the_softmax():
     noise = draws_of_noise()
     assert torch.equal(noise, draws_of_noise())
-    logits = torch.tensor([2.0, 1.5, 1.0, 0.0])
+    logits = torch.tensor([2.0, 1.0, 0.5, -1.0])
     shares = torch.bincount((logits + noise).argmax(1), minlength=4) / DRAWS
     torch.testing.assert_close(shares, logits.softmax(0), atol=0.05, rtol=0)
 
 
 def test_the_first_draws_choose_more_than_one_entry(view):
-    for name, value in {"temperature": 1.0, "logit_1": 2.0, "logit_2": 1.5}.items():
+    for name, value in {"temperature": 1.0, "logit_1": 2.0, "logit_2": 1.0}.items():
         view.controls[name].value = value
     chosen = set()
     for number in values(view.controls["number"]):

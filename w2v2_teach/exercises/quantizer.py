@@ -140,7 +140,7 @@ def _perplexities(probs: Tensor) -> Tensor:
 
 
 def _refuse_nan(got: object) -> None:
-    if isinstance(got, Tensor) and got.isnan().any() or isinstance(got, float) and got != got:
+    if isinstance(got, Tensor | float) and torch.as_tensor(got).isnan().any():
         raise Wrong(
             "Your result is NaN: an entry had probability 0, and 0 · log 0 is undefined to torch. Its limit is 0; "
             "`torch.xlogy(p, p)` or `torch.special.entr(p)` know that."

@@ -79,7 +79,7 @@ def straight_through(
     forward = {"logits + noise": scores, "softmax at τ (soft)": soft, "what goes on (hard)": hard}
     for ax, (title, values) in zip(above.subplots(1, 3), forward.items(), strict=True):
         _chosen_bars(ax, values, winner, numbers=True)
-        ax.set_title(title)
+        ax.set(title=title, xlabel="entry")
     axes = below.subplots(1, len(gradients), sharey=True)
     for ax, (title, values) in zip(axes, gradients.items(), strict=True):
         _chosen_bars(ax, values, winner, numbers=True, colour=COLOURS["loss"])
@@ -91,16 +91,26 @@ def straight_through(
 
 
 def curves(
-    panels: Mapping[str, Mapping[str, Sequence[float]]], updates: Sequence[int], levels: Mapping[str, tuple[float, str]]
+    panels: Mapping[str, Mapping[str, Sequence[float]]],
+    updates: Sequence[int],
+    levels: Mapping[str, tuple[float, str]],
+    logarithmic: Sequence[str] = (),
 ) -> Figure:
-    """Quantities over the updates, a panel each: title → name → values; `levels`, title → (height, name), are lines."""
+    """Quantities over the updates, a panel each: title → name → values.
+
+    `levels` are lines across a panel, title → (height, name); `logarithmic` are titles of panels with such an axis.
+    """
     figure = Figure(figsize=(max(10, 4.4 * len(panels)), 4.3), layout="constrained")
     axes = figure.subplots(1, len(panels), squeeze=False)[0]
     for ax, (title, lines) in zip(axes, panels.items(), strict=True):
         for (name, values), (colour, dash, marker) in zip(lines.items(), LINES, strict=False):
             every = max(1, len(values) // 8)
             ax.plot(updates, values, dash, color=colour, marker=marker, markersize=6, markevery=every, label=name)
-        ax.set(title=title, xlabel="update", ylim=(0, 1.3 * max(map(max, lines.values()))))
+        ax.set(title=title, xlabel="update")
+        if title in logarithmic:
+            ax.set_yscale("log")
+        else:
+            ax.set_ylim(0, 1.1 * max(map(max, lines.values())))
         if title in levels:
             height, name = levels[title]
             ax.axhline(height, color=COLOURS["muted"], linewidth=1.5, label=name)
@@ -190,7 +200,7 @@ def one_draw(
     scores.hlines(logits, entries - 0.4, entries + 0.4, color=COLOURS["c"], linewidth=4, label="logit")
     scores.plot(entries, logits + noise, "D", color=COLOURS["lit"], markersize=9, label="+ noise")
     scores.vlines(entries, logits, logits + noise, color=COLOURS["lit"], linewidth=1.5)
-    scores.set(title="logits and noise", ylim=(-6.5, 11))
+    scores.set(title="logits and noise", ylabel="score", ylim=(-6.5, 11))
     scores.legend(loc="upper center", ncols=2, handlelength=1, columnspacing=1)
     for ax, values, name in ((middle, soft, "soft sample"), (hard, np.eye(len(logits))[winner], "hard sample")):
         _chosen_bars(ax, values, winner)
@@ -240,8 +250,10 @@ def _chosen_bars(ax: Axes, heights: np.ndarray, chosen: int, numbers: bool = Fal
             )  # fmt: skip
     ax.axhline(0, color="black", linewidth=0.8)
     ax.set(xticks=entries, xticklabels=entries + 1)
-    if numbers:
-        ax.set_ylim(min(0, 1.35 * heights.min()) - 0.25 * (heights.min() < 0) * np.ptp(heights), 1.3 * heights.max())
+    if numbers:  # room for them
+        top, bottom = max(heights.max(), 0.0), min(heights.min(), 0.0)
+        margin = 0.2 * (top - bottom) or 1.0
+        ax.set_ylim(bottom - margin * (bottom < 0), top + margin)
 
 
 def _softmax_marks(ax: Axes, softmax: np.ndarray) -> None:

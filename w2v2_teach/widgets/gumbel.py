@@ -12,9 +12,9 @@ from w2v2_teach.quantizer import gumbel_noise
 from w2v2_teach.widgets.explorer import Explorer
 
 TEMPERATURES = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
-OTHERS = (1.0, 0.0)  # logits of the entries that have no slider
+OTHERS = (0.5, -1.0)  # logits of the entries that have no slider
 DRAWS = 1000  # whose winners are counted
-FIRST_DRAWS = 20  # those that the reader can look at one by one
+FIRST_DRAWS = 10  # those that the reader can look at one by one
 
 
 def explorer() -> Explorer:
@@ -22,8 +22,8 @@ def explorer() -> Explorer:
     return Explorer(
         draw,
         temperature=widgets.SelectionSlider(options=TEMPERATURES, value=1.0, description="temperature τ"),
-        logit_1=widgets.FloatSlider(2.0, min=-3.0, max=5.0, step=0.5, description="logit of entry 1"),
-        logit_2=widgets.FloatSlider(1.5, min=-3.0, max=5.0, step=0.5, description="logit of entry 2"),
+        logit_1=widgets.FloatSlider(2.0, min=-3.0, max=5.0, step=1.0, description="logit of entry 1"),
+        logit_2=widgets.FloatSlider(1.0, min=-3.0, max=5.0, step=1.0, description="logit of entry 2"),
         number=widgets.IntSlider(1, 1, FIRST_DRAWS, description="draw"),
     )
 

@@ -1,0 +1,70 @@
+"""What each of two processes does in tests/test_processes.py; a process of its own can import it by name."""
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import torch
+from little_run import Little, without_times
+
+from w2v2_teach import processes
+from w2v2_teach.config import Wav2Vec2Config
+from w2v2_teach.corpus import train_and_dev
+from w2v2_teach.run_folder import RunError
+from w2v2_teach.trainer import Interrupted, Trainer
+
+FRAMES = [[[1.0, 0.0], [2.0, 0.0], [3.0, 4.0]], [[10.0, 8.0]]]  # three of the first process, one of the second
+
+
+def mean() -> tuple[torch.Tensor, torch.Tensor]:
+    """The mean over both, and the gradient of (1·mean + 2·mean), a sum of which each process holds one part."""
+    x = torch.tensor(FRAMES[processes.rank()], requires_grad=True)  # (N, 2)
+    y = processes.mean_over_batch(x)  # (2,)
+    ((processes.rank() + 1) * y.sum()).backward()
+    return y.detach(), x.grad
+
+
+def trainer(folder: Path, config: Wav2Vec2Config, changes: dict[str, Any]) -> Trainer:
+    return Little(folder, *train_and_dev(str(folder))).trainer(None, config, **changes)
+
+
+def train(folder: Path, config: Wav2Vec2Config, changes: dict[str, Any]) -> dict[str, Any]:
+    """Records and weights; and of every micro-batch, how many masked frames it has and where dropout's chance began."""
+    training, counts, seeds = trainer(folder, config, changes), [], []
+    losses = training.task.losses
+
+    def watched(model, part):
+        counts.append(len(part["negatives"]))
+        seeds.append(torch.initial_seed())
+        return losses(model, part)
+
+    training.task.losses = watched
+    records = without_times(list(training.records()))
+    return {"records": records, "weights": training.task.model.state_dict(), "counts": counts, "seeds": seeds}
+
+
+def stop_the_second(folder: Path, config: Wav2Vec2Config) -> str:
+    """Only one of the two processes gets the signal."""
+    records = trainer(folder, config, {"log_every": 1}).records()
+    next(records)
+    if processes.rank() == 1:
+        os.kill(os.getpid(), signal.SIGTERM)
+    try:
+        list(records)
+    except Interrupted as error:
+        return str(error)
+    return "went on"
+
+
+def poison_the_second(folder: Path, config: Wav2Vec2Config) -> str:
+    """Only one of the two processes reads what is no sound."""
+    training = trainer(folder, config, {"log_every": 1})
+    if processes.rank() == 1:
+        read = training.task.dataset._waveform
+        training.task.dataset._waveform = lambda index: read(index) * torch.nan
+    try:
+        list(training.records())
+    except RunError as error:
+        return str(error)
+    return "went on"
