@@ -40,7 +40,8 @@ def one_hot(codes: Tensor, like: Tensor) -> Tensor:
 
 def perplexity(probs: Tensor) -> Tensor:
     """(G, V) average distributions → Σ_g exp(-Σ_v p log p), between G (one entry each) and G·V (all alike)."""
-    return (-torch.xlogy(probs, probs).sum(dim=-1)).exp().sum()
+    tiny = torch.finfo(probs.dtype).tiny  # where p is 0, so is p log p; but its gradient asks for log p all the same
+    return (-torch.xlogy(probs, probs.clamp(min=tiny)).sum(dim=-1)).exp().sum()
 
 
 def gumbel_temperature(update: int, start: float, decay: float, minimum: float) -> float:

@@ -143,7 +143,8 @@ def pull(
         right.plot(angles[lowest], values[lowest], marker, color=colour, markersize=10, markeredgecolor="white")
     _draw_angle_axis(right, target, negatives, np.log(len(negatives) + 1))
     right.legend(loc="upper center", ncols=len(curves))
-    right.set_ylim(0, 1.35 * max(values.max() for values in curves.values()))
+    highest = max(values.max() for values in curves.values())
+    right.set_ylim(-0.05 * highest, 1.35 * highest)
     right.set_title("Loss over the angle of c, marked: lowest")
     return figure
 
@@ -230,7 +231,7 @@ def diversity(mean_probs: np.ndarray, push: np.ndarray, p: np.ndarray, losses: M
 
 def similarity(maps: Mapping[str, np.ndarray], runs: Sequence[Interval]) -> Figure:
     """Cosines of contexts (rows) with targets (columns), (N, N) per model; `runs` are labelled stretches of 0 … N."""
-    figure = Figure(figsize=(0.5 + 6 * len(maps), 5.6), layout="constrained")
+    figure = Figure(figsize=(0.5 + 5.6 * len(maps), 5.8), layout="constrained")
     axes = figure.subplots(1, len(maps), squeeze=False)[0]
     for ax, (title, cosines) in zip(axes, maps.items(), strict=True):
         N = len(cosines)
@@ -240,7 +241,7 @@ def similarity(maps: Mapping[str, np.ndarray], runs: Sequence[Interval]) -> Figu
         ax.set_yticks(ticks, labels, fontsize=12)
         ax.set(title=title, xlabel="target q of masked frame …", ylabel="context c of masked frame …")
         ax.tick_params(length=0)
-    figure.colorbar(image, ax=axes, label="cosine", pad=0.02)
+    figure.colorbar(image, ax=axes, label="cosine", pad=0.02, shrink=0.75)
     return figure
 
 
