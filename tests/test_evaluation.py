@@ -152,10 +152,10 @@ def test_the_probe_is_never_taught_by_the_speaker_that_it_is_tested_on(people):
 def test_the_probes_accuracies_belong_to_their_speakers(people):
     words, speakers = people
     features = np.eye(5)[words]
-    features[speakers == "bob"] = np.eye(5)[(words[speakers == "bob"] + 1) % 5]  # who means something else
+    features[speakers == "eve"] = np.eye(5)[(words[speakers == "eve"] + 1) % 5]  # who means something else
     scores = linear_probe(features, words, speakers)
-    assert scores["bob"] == 0
-    assert min(scores["ann"], scores["eve"]) > 0
+    assert scores["eve"] == 0
+    assert min(scores["ann"], scores["bob"]) > 0
 
 
 def test_everything_for_a_model_and_for_itself_untrained(model, corpus):
