@@ -198,6 +198,7 @@ TINY = Wav2Vec2Config(
     proj_codevector_dim=128,
     feat_quantizer_dropout=0.0,
     num_negatives=50,
+    diversity_loss_weight=0.3,
 )
 
 # MICRO learns before a reader's eyes: it leaves the plateau of the contrastive loss within seconds.
@@ -212,6 +213,7 @@ MICRO = replace(
     codevector_dim=64,
     proj_codevector_dim=64,
     num_negatives=100,
+    diversity_loss_weight=0.1,
 )
 
 # NOTES is the encoder that the lecture notes describe, in front of TINY's Transformer.

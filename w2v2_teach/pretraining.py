@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -12,6 +13,7 @@ from torch.utils.data import Dataset
 
 from w2v2_teach import processes
 from w2v2_teach.audio import SAMPLE_RATE, normalise
+from w2v2_teach.augmentation import SPEED, vary
 from w2v2_teach.batching import LengthBucketBatchSampler
 from w2v2_teach.config import Wav2Vec2Config
 from w2v2_teach.corpus import Corpus
@@ -32,6 +34,7 @@ class PretrainingSettings(TrainingSettings):
     """`TrainingSettings`, and what pre-training has of its own. The defaults are BASE's."""
 
     crop_seconds: float = setting(15.6, "longest piece of an utterance that is heard at once, in seconds")
+    augment: bool = setting(False, "vary speed, tone, noise and band of every recording each time it is heard")
     temperature_start: float = setting(2.0, "Gumbel temperature of the first update")
     temperature_decay: float = setting(0.999995, "factor on it after every update")
     temperature_min: float = setting(0.5, "where it stops falling")
@@ -64,6 +67,7 @@ RECIPES = {
         learning_rate=2e-3,
         warmup_updates=200,
         crop_seconds=2.0,
+        augment=True,
         temperature_decay=0.9995,
         encoder_gradient=1.0,
         feature_penalty=0.0,
@@ -129,11 +133,15 @@ class CropDataset(Dataset):
     def __getitem__(self, update: int) -> Crops:
         indices = self._indices(update)
         chance = np.random.default_rng([self.settings.seed, update])
-        length = min(self.crop, *(self.utterances[i].num_samples for i in indices))  # L
-        starts = [chance.integers(self.utterances[i].num_samples - length + 1) for i in indices]
-        own = list(zip(indices, starts, strict=True))[self._share]
-        crops = [self._waveform(i)[start : start + length] for i, start in own]
-        return Crops(torch.stack(crops), [self.utterances[i].id for i, _ in own])
+        needed = 1 + SPEED if self.settings.augment else 1  # samples to take for one that is heard, at the most
+        length = min(self.crop, *(int(self.utterances[i].num_samples / needed) for i in indices))  # L
+        taken = math.ceil(length * needed)
+        starts = [chance.integers(self.utterances[i].num_samples - taken + 1) for i in indices]
+        own = list(zip(indices, starts, chance.spawn(len(indices)), strict=True))[self._share]
+        crops = [self._waveform(i)[start : start + taken] for i, start, _ in own]
+        if self.settings.augment:
+            crops = [normalise(vary(crop, each)[:length]) for crop, (_, _, each) in zip(crops, own, strict=True)]
+        return Crops(torch.stack(crops), [self.utterances[i].id for i, _, _ in own])
 
     def _indices(self, update: int) -> list[int]:
         """The utterances of an update, from the order of its epoch."""
