@@ -80,8 +80,8 @@ FSDD's six (human) speakers; beside the same network before its training. All of
 {figures(results, model.config)}
 
 Accuracy: of {model.config.num_negatives + 1} candidates, the true one; chance is {chance:.3f}. PNMI: share of the
-phones' entropy that the codes explain; an untrained quantizer scatters its codes over many more pairs, which alone
-raises this figure. Digits: linear probe on the mean-pooled context, trained on five speakers and tested on the sixth.
+phones' entropy that the codes explain; more pairs in use alone would raise it, so their number stands beside it.
+Digits: linear probe on the mean-pooled context, trained on five speakers and tested on the sixth.
 
 ## Licence
 

@@ -16,7 +16,7 @@ SPEED = 0.15  # most that a recording is sped up or slowed down by, as a share
 TILT = 0.6  # most that is added of the sample before, or taken away: a duller or a brighter microphone
 SNR = 10.0, 40.0  # loudest and softest noise, in dB below the speech
 TELEPHONE = 8_000  # Hz, the sample rate of a telephone line: nothing is left above half of it
-CHANCE = 0.5  # of noise, and of the telephone
+CHANCE = 0.25  # of noise, and of the telephone
 
 
 def vary(waveform: Tensor, chance: np.random.Generator) -> Tensor:

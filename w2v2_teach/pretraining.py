@@ -62,7 +62,7 @@ RECIPES = {
         feature_penalty=0.0,
     ),
     "tiny": PretrainingSettings(
-        updates=10_000,
+        updates=15_000,
         batch_size=16,
         learning_rate=2e-3,
         warmup_updates=200,
@@ -113,11 +113,12 @@ class CropDataset(Dataset):
                 f"crop_seconds={settings.crop_seconds} leaves no room around a mask span of {config.mask_time_length} "
                 f"frames; {shortest / SAMPLE_RATE:.3f} s is the least."
             )
-        self.utterances = [utterance for utterance in corpus if utterance.num_samples >= shortest]
+        self._taken = 1 + SPEED if settings.augment else 1  # samples that one sample of a crop may take: what is sped up
+        self.utterances = [u for u in corpus if int(u.num_samples / self._taken) >= shortest]
         if len(self.utterances) < settings.batch_size:
             raise SettingsError(
-                f"{corpus.name} has {len(self.utterances)} utterances of {shortest / SAMPLE_RATE:.3f} s or more; "
-                f"batch_size={settings.batch_size} asks for more."
+                f"{corpus.name} has {len(self.utterances)} utterances of {self._taken * shortest / SAMPLE_RATE:.3f} s "
+                f"or more; batch_size={settings.batch_size} asks for more."
             )
         self.settings = settings
         self._share = own_share(settings.batch_size)  # now: the loader's workers belong to no process group
@@ -133,9 +134,8 @@ class CropDataset(Dataset):
     def __getitem__(self, update: int) -> Crops:
         indices = self._indices(update)
         chance = np.random.default_rng([self.settings.seed, update])
-        needed = 1 + SPEED if self.settings.augment else 1  # samples to take for one that is heard, at the most
-        length = min(self.crop, *(int(self.utterances[i].num_samples / needed) for i in indices))  # L
-        taken = math.ceil(length * needed)
+        length = min(self.crop, *(int(self.utterances[i].num_samples / self._taken) for i in indices))  # L
+        taken = math.ceil(length * self._taken)
         starts = [chance.integers(self.utterances[i].num_samples - taken + 1) for i in indices]
         own = list(zip(indices, starts, chance.spawn(len(indices)), strict=True))[self._share]
         crops = [self._waveform(i)[start : start + taken] for i, start, _ in own]
