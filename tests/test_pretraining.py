@@ -69,18 +69,6 @@ def test_rows_are_as_long_as_the_shortest_or_the_crop(little, crop_seconds):
     assert len(lengths) > 1 or crop_seconds == 0.1
 
 
-def test_augmented_crops_are_heard_anew_each_time(little):
-    plain, augmented = (CropDataset(little.train, CONFIG, little.settings(augment=a, updates=12)) for a in (False, True))
-    for update in range(12):
-        (x, ids), (y, same_ids) = plain[update], augmented[update]
-        assert ids == same_ids, "what is heard does not change, only how"
-        shortest = min(little.train[key].num_samples for key in ids)
-        assert y.shape == (4, min(3_200, int(shortest / 1.15))), "long enough for the highest speed"
-        assert y.shape != x.shape or not torch.isclose(x, y, atol=0.01).all(dim=1).any()
-        assert ((y.mean(dim=1).abs() < 0.2) & ((y.std(dim=1) - 1).abs() < 0.3)).all(), "normalised after all changes"
-    assert same(augmented[3], CropDataset(little.train, CONFIG, little.settings(augment=True, updates=12))[3])
-
-
 def test_every_utterance_comes_once_an_epoch(little):
     dataset = CropDataset(little.train, CONFIG, little.settings(updates=9))
     epochs = [[dataset[update].ids for update in range(start, start + 3)] for start in (0, 3, 6)]
@@ -97,11 +85,8 @@ def test_every_utterance_comes_once_an_epoch(little):
 def test_what_is_shorter_than_a_span_is_left_out(little):
     # 6 frames, 440 samples, are the least: 5 for a mask span, and one more
     short = [replace(utterance, num_samples=439 + i) for i, utterance in enumerate(little.train[:5])]
-    long = [replace(utterance, num_samples=505 + i) for i, utterance in enumerate(little.train[:5])]  # 1.15 · 440 = 506
     dataset = CropDataset(Corpus("short", short), CONFIG, little.settings(crop_seconds=440 / 16_000))
     assert [utterance.num_samples for utterance in dataset.utterances] == [440, 441, 442, 443]
-    augmented = CropDataset(Corpus("long", long), CONFIG, little.settings(augment=True, crop_seconds=440 / 16_000))
-    assert [utterance.num_samples for utterance in augmented.utterances] == [506, 507, 508, 509]
     with pytest.raises(SettingsError, match=r"short has 3 utterances of 0\.028 s or more; batch_size=4 asks for more"):
         CropDataset(Corpus("short", short[:4]), CONFIG, little.settings())
 
@@ -143,11 +128,10 @@ def test_two_processes_share_the_rows():
     assert list(range(8))[own_share(8)] == [4, 5, 6, 7]
 
 
-@pytest.mark.parametrize("augment", [False, True])
-def test_a_share_is_the_second_half_of_the_batch(little, request, augment):
-    whole = CropDataset(little.train, CONFIG, little.settings(augment=augment))
+def test_a_share_is_the_second_half_of_the_batch(little, request):
+    whole = CropDataset(little.train, CONFIG, little.settings())
     request.getfixturevalue("one_of_two")
-    share = CropDataset(little.train, CONFIG, little.settings(augment=augment))
+    share = CropDataset(little.train, CONFIG, little.settings())
     for update in range(4):
         x, ids = whole[update]
         assert same(share[update], Crops(x[2:], ids[2:]))

@@ -178,7 +178,7 @@ LARGE = Wav2Vec2Config(
 # fewer, so that every convolution but the first costs about the same. Layer norm keeps padding out of the frames; the
 # bias lets it hear loudness, which a layer norm after a convolution without bias would divide out (notebook 02). Spans
 # of 5 frames, 0.1 s, hide about one phone; with BASE's 10, a network of this size learns far more slowly. For the same
-# reason there is no dropout.
+# reason there is little dropout.
 TINY = Wav2Vec2Config(
     conv_dim=(32, 48, 64, 96, 128, 128, 128),
     conv_bias=True,
@@ -189,7 +189,7 @@ TINY = Wav2Vec2Config(
     intermediate_size=640,
     num_conv_pos_embeddings=32,
     feat_proj_dropout=0.0,
-    hidden_dropout=0.0,
+    hidden_dropout=0.05,
     attention_dropout=0.0,
     layerdrop=0.0,
     mask_time_length=5,
@@ -205,6 +205,7 @@ MICRO = replace(
     TINY,
     conv_dim=(32,) * 7,
     hidden_size=64,
+    hidden_dropout=0.0,
     num_hidden_layers=2,
     intermediate_size=256,
     num_codevectors_per_group=32,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -13,7 +12,6 @@ from torch.utils.data import Dataset
 
 from w2v2_teach import processes
 from w2v2_teach.audio import SAMPLE_RATE, normalise
-from w2v2_teach.augmentation import SPEED, vary
 from w2v2_teach.batching import LengthBucketBatchSampler
 from w2v2_teach.config import Wav2Vec2Config
 from w2v2_teach.corpus import Corpus
@@ -34,7 +32,6 @@ class PretrainingSettings(TrainingSettings):
     """`TrainingSettings`, and what pre-training has of its own. The defaults are BASE's."""
 
     crop_seconds: float = setting(15.6, "longest piece of an utterance that is heard at once, in seconds")
-    augment: bool = setting(False, "vary speed, tone, noise and band of every recording each time it is heard")
     temperature_start: float = setting(2.0, "Gumbel temperature of the first update")
     temperature_decay: float = setting(0.999995, "factor on it after every update")
     temperature_min: float = setting(0.5, "where it stops falling")
@@ -67,7 +64,6 @@ RECIPES = {
         learning_rate=2e-3,
         warmup_updates=200,
         crop_seconds=2.0,
-        augment=True,
         temperature_decay=0.9995,
         encoder_gradient=1.0,
         feature_penalty=0.0,
@@ -113,12 +109,11 @@ class CropDataset(Dataset):
                 f"crop_seconds={settings.crop_seconds} leaves no room around a mask span of {config.mask_time_length} "
                 f"frames; {shortest / SAMPLE_RATE:.3f} s is the least."
             )
-        self._taken = 1 + SPEED if settings.augment else 1  # samples that one sample of a crop may take: what is sped up
-        self.utterances = [u for u in corpus if int(u.num_samples / self._taken) >= shortest]
+        self.utterances = [utterance for utterance in corpus if utterance.num_samples >= shortest]
         if len(self.utterances) < settings.batch_size:
             raise SettingsError(
-                f"{corpus.name} has {len(self.utterances)} utterances of {self._taken * shortest / SAMPLE_RATE:.3f} s "
-                f"or more; batch_size={settings.batch_size} asks for more."
+                f"{corpus.name} has {len(self.utterances)} utterances of {shortest / SAMPLE_RATE:.3f} s or more; "
+                f"batch_size={settings.batch_size} asks for more."
             )
         self.settings = settings
         self._share = own_share(settings.batch_size)  # now: the loader's workers belong to no process group
@@ -134,14 +129,11 @@ class CropDataset(Dataset):
     def __getitem__(self, update: int) -> Crops:
         indices = self._indices(update)
         chance = np.random.default_rng([self.settings.seed, update])
-        length = min(self.crop, *(int(self.utterances[i].num_samples / self._taken) for i in indices))  # L
-        taken = math.ceil(length * self._taken)
-        starts = [chance.integers(self.utterances[i].num_samples - taken + 1) for i in indices]
-        own = list(zip(indices, starts, chance.spawn(len(indices)), strict=True))[self._share]
-        crops = [self._waveform(i)[start : start + taken] for i, start, _ in own]
-        if self.settings.augment:
-            crops = [normalise(vary(crop, each)[:length]) for crop, (_, _, each) in zip(crops, own, strict=True)]
-        return Crops(torch.stack(crops), [self.utterances[i].id for i, _, _ in own])
+        length = min(self.crop, *(self.utterances[i].num_samples for i in indices))  # L
+        starts = [chance.integers(self.utterances[i].num_samples - length + 1) for i in indices]
+        own = list(zip(indices, starts, strict=True))[self._share]
+        crops = [self._waveform(i)[start : start + length] for i, start in own]
+        return Crops(torch.stack(crops), [self.utterances[i].id for i, _ in own])
 
     def _indices(self, update: int) -> list[int]:
         """The utterances of an update, from the order of its epoch."""

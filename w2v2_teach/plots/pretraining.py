@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from w2v2_teach.plots.style import COLOURS, LINES
 
@@ -21,18 +21,17 @@ def column(records: Records, name: str) -> tuple[list[float], list[float]]:
     return [record["update"] for record in there], [record[name] for record in there]
 
 
-def draw_guessing(ax: Axes, value: float, label: str, above: bool = True) -> None:
+def draw_guessing(ax: Axes, value: float, label: str) -> None:
     """A horizontal line at what guessing gives, with its label at the right."""
     ax.axhline(value, color=INK, linestyle=":", linewidth=2)
-    offset, side = ((0, 4), "bottom") if above else ((0, -4), "top")
     ax.annotate(
         label,
         (1, value),
-        offset,
+        (0, 4),
         ax.get_yaxis_transform(),
         "offset points",
         ha="right",
-        va=side,
+        va="bottom",
         color=INK,
         fontsize=13,
     )
@@ -62,7 +61,7 @@ def live(records: Records, table: np.ndarray, phones: Sequence[str], *, updates:
     loss, accuracy, perplexity = left.subplots(3, 1, sharex=True)
     draw_metrics(loss, records, {"": "contrastive_loss"})
     draw_guessing(loss, np.log(K + 1), f"guessing: ln {K + 1}")
-    loss.set(ylabel="loss (nats)", ylim=(2, 5.4), title="Contrastive loss")
+    loss.set(ylabel="loss (nats)", ylim=(3, 5.2), title="Contrastive loss")
     draw_metrics(accuracy, records, {"": "accuracy"})
     draw_guessing(accuracy, 1 / (K + 1), f"guessing: 1 in {K + 1}")
     accuracy.set(ylabel="accuracy", ylim=(0, 0.6), title="Right codes found")
@@ -77,8 +76,8 @@ def draw_table(ax: Axes, table: np.ndarray, phones: Sequence[str]) -> None:
     """P(phone | code) as a heat map (phones, V); codes for the same phone stand side by side, unused ones last."""
     unused = table.sum(axis=0) == 0
     order = np.lexsort((-table.max(axis=0), table.argmax(axis=0), unused))
-    image = ax.imshow(table[:, order], vmin=0, vmax=1)
-    ax.figure.colorbar(image, ax=ax, label="P(phone | code)", pad=0.02)
+    image = ax.imshow(table[:, order], vmin=0, vmax=0.6)
+    ax.figure.colorbar(image, ax=ax, label="P(phone | code)", pad=0.02, extend="max")
     ax.set_yticks(range(len(phones)), phones, fontsize=12)
     ax.set(xticks=[], xlabel="entries of the first codebook, sorted", ylabel="phone", title="What a code stands for")
     ax.tick_params(length=0)
@@ -206,10 +205,11 @@ def clinic(charts: Mapping[str, Records], *, K: int, entries: int) -> Figure:
             updates, values = column(records, name)
             ax.plot(updates, values, dash, color=colour, linewidth=2.5, marker=marker, markevery=0.2, label=label)
         ax.set(xlabel="update")
-    draw_guessing(loss, np.log(K + 1), f"guessing: ln {K + 1}", lift=24)
-    draw_guessing(accuracy, 1 / (K + 1), f"guessing: 1 in {K + 1}", lift=24)
-    loss.set(title="Loss (nats)", ylim=(0, 6))
-    accuracy.set(title="Accuracy", ylim=(0, 1.05))
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    for ax, value in ((loss, np.log(K + 1)), (accuracy, 1 / (K + 1))):
+        ax.axhline(value, color=INK, linestyle=":", linewidth=2, label=f"guessing among {K + 1}")
+    loss.set(title="Loss (nats)")
+    accuracy.set(title="Accuracy", ylim=(0, None))
     perplexity.set(title=f"Code perplexity, at most {entries}", ylim=(0, 1.05 * entries))
-    figure.legend(*loss.get_legend_handles_labels(), loc="outside lower center", ncols=len(charts))
+    figure.legend(*loss.get_legend_handles_labels(), loc="outside lower center", ncols=len(charts) + 1)
     return figure
