@@ -3,6 +3,7 @@
     python data/ship_checkpoint.py runs/tiny tiny-pretrained
 
 Needs FSDD, as `w2v2-teach evaluate` does. Figures go into `evaluation.json`; the card is written from it and the log.
+Two early snapshots come along, to see codes sharpen: only the part of the model that makes codes.
 """
 
 import json
@@ -12,6 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import torch
+from safetensors.torch import save_file
 
 from w2v2_teach.checkpoints import SHIPPED
 from w2v2_teach.cli import evaluate
@@ -22,7 +24,10 @@ from w2v2_teach.pretraining import RECIPES
 from w2v2_teach.run_folder import RunFolder, read_metrics
 from w2v2_teach.settings import option_name
 
+LAUNCHER = "OMP_NUM_THREADS=1 torchrun --nproc-per-node 2 -m w2v2_teach.cli"
 DIGITS_KEPT = 5  # of each number in the log
+SNAPSHOTS = 1_000, 4_000  # updates
+MAKES_CODES = "wav2vec2.feature_extractor.", "wav2vec2.feature_projection.layer_norm.", "quantizer."  # what codes need
 
 
 def main(run: Path, name: str) -> None:
@@ -30,6 +35,10 @@ def main(run: Path, name: str) -> None:
     state = RunFolder(run).load()
     model = Wav2Vec2ForPreTraining.from_pretrained(run / "model")
     model.save_pretrained(folder, torch.float16)
+    for update in SNAPSHOTS:
+        weights = Wav2Vec2ForPreTraining.from_pretrained(run / "snapshots" / f"{update:06}").state_dict()
+        kept = {key: weight.half() for key, weight in weights.items() if key.startswith(MAKES_CODES)}
+        save_file(kept, folder / f"codes-{update:06}.safetensors")
     log = read_metrics(run / "metrics.jsonl")
     lines = ({k: v if isinstance(v, int) else float(f"{v:.{DIGITS_KEPT}g}") for k, v in line.items()} for line in log)
     (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
@@ -41,7 +50,7 @@ def command(config: Wav2Vec2Config, settings: dict[str, object]) -> str:
     """The command line that starts this run: the preset, and what differs from its recipe."""
     preset = next(preset for preset, known in PRESETS.items() if known == config)
     recipe = RECIPES[preset]
-    words = [f"w2v2-teach pretrain --preset {preset} --corpus toy --out runs/{preset}"]
+    words = [f"{LAUNCHER} pretrain --preset {preset} --corpus toy --out runs/{preset}"]
     for field in fields(recipe):
         value = settings[field.name]
         if value != getattr(recipe, field.name):
@@ -65,12 +74,13 @@ here, and from this folder in transformers.
 
 ## How it was made
 
-    OMP_NUM_THREADS=1 {command(model.config, settings)}
+    {command(model.config, settings)}
     python data/ship_checkpoint.py runs/tiny {name}
 
 Seed {settings["seed"]}, {state["update"]:,} updates of {settings["batch_size"]} crops, {state["hours"]:.1f} hours
-of audio heard, {minutes:.0f} minutes of training on one CPU core, with {versions()}.
-The log is `metrics.jsonl`.
+of audio heard, {minutes:.0f} minutes of training on two CPU cores, with {versions()}.
+The log is `metrics.jsonl`; `codes-*.safetensors` hold feature encoder and quantizer as they were after
+{" and ".join(f"{update:,}" for update in SNAPSHOTS)} updates.
 
 ## Figures
 
