@@ -112,7 +112,12 @@ class Trainer:
         self._stop = StopRequest()
         task.model.to(self.device)
         self.optimizer = torch.optim.AdamW(
-            task.model.parameters(), lr=0.0, betas=(0.9, 0.98), eps=1e-6, weight_decay=settings.weight_decay
+            task.model.parameters(),
+            lr=0.0,
+            betas=(0.9, 0.98),
+            eps=1e-6,
+            weight_decay=settings.weight_decay,
+            fused=True,  # one pass over the weights in place of ten
         )
         if settings.compile:  # where most of the small operations are that compilation joins
             task.model.wav2vec2.feature_extractor.compile()
