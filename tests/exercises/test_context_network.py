@@ -2,9 +2,8 @@
 
 import math
 
-import pytest
 import torch
-from wrong_answers import assert_refused
+from answers import AnswerTests
 
 from w2v2_teach.config import BASE, TINY
 from w2v2_teach.context_network import ConvPositionalEmbedding, SelfAttention, TransformerLayer
@@ -104,20 +103,8 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("check", "solution"), SOLUTIONS)
-def test_solutions_pass(check, solution):
-    assert check(solution).state == "passed"
-
-
-@pytest.mark.parametrize(("check", "answer", "fragment"), WRONG)
-def test_wrong_answers_are_refused_with_a_message_that_helps(check, answer, fragment):
-    assert_refused(check, answer, fragment)
-
-
-@pytest.mark.parametrize("check", [check for check, _ in SOLUTIONS])
-def test_a_blank_answer_and_one_that_raises_are_reported(check):
-    assert check(lambda *_: None).state == "not attempted"
-    assert_refused(check, lambda *_: 1 / 0, "ZeroDivisionError")
+class TestAnswers(AnswerTests):
+    SOLUTIONS, WRONG = SOLUTIONS, WRONG
 
 
 def test_the_solutions_agree_with_the_model():

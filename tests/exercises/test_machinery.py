@@ -1,7 +1,7 @@
 """What all checks share: three outcomes, none of them an exception."""
 
 import torch
-from wrong_answers import assert_refused
+from answers import assert_refused
 
 from w2v2_teach.exercises import call, exercise, expect
 

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from wrong_answers import assert_refused
+from answers import AnswerTests, assert_refused
 
 from w2v2_teach.exercises import pretraining as checks
 
@@ -128,20 +128,8 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("check", "solution"), SOLUTIONS)
-def test_solutions_pass(check, solution):
-    assert check(solution).state == "passed"
-
-
-@pytest.mark.parametrize(("check", "answer", "fragment"), WRONG)
-def test_wrong_answers_are_refused_with_a_message_that_helps(check, answer, fragment):
-    assert_refused(check, answer, fragment)
-
-
-@pytest.mark.parametrize("check", [check for check, _ in SOLUTIONS])
-def test_a_blank_answer_and_one_that_raises_are_reported(check):
-    assert check(lambda *_: None).state == "not attempted"
-    assert_refused(check, lambda *_: 1 / 0, "ZeroDivisionError")
+class TestAnswers(AnswerTests):
+    SOLUTIONS, WRONG = SOLUTIONS, WRONG
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -1,9 +1,8 @@
 """The checks of notebook 05 refuse plausible mistakes, each with its own words, and pass what is right."""
 
-import pytest
 import torch
+from answers import AnswerTests
 from torch.nn.functional import one_hot
-from wrong_answers import assert_refused
 
 from w2v2_teach.config import TINY
 from w2v2_teach.exercises import quantizer as checks
@@ -110,21 +109,8 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("check", "solution"), SOLUTIONS)
-def test_solutions_pass(check, solution):
-    outcome = check(solution)
-    assert outcome.state == "passed", outcome
-
-
-@pytest.mark.parametrize(("check", "answer", "fragment"), WRONG)
-def test_wrong_answers_are_refused_with_a_message_that_helps(check, answer, fragment):
-    assert_refused(check, answer, fragment)
-
-
-@pytest.mark.parametrize("check", [check for check, _ in SOLUTIONS])
-def test_a_blank_answer_and_one_that_raises_are_reported(check):
-    assert check(lambda *_: None).state == "not attempted"
-    assert_refused(check, lambda *_: 1 / 0, "ZeroDivisionError")
+class TestAnswers(AnswerTests):
+    SOLUTIONS, WRONG = SOLUTIONS, WRONG
 
 
 def test_straight_through_is_checked_where_gradients_are_off():

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from wrong_answers import assert_refused
+from answers import assert_refused
 
 from w2v2_teach.audio import normalise
 from w2v2_teach.exercises.waveform import check_alias, check_attention_mask, check_masked_normalise, check_mix

@@ -4,8 +4,8 @@ import math
 
 import pytest
 import torch
+from answers import assert_refused
 from torch.nn import functional as F
-from wrong_answers import assert_refused
 
 from w2v2_teach.exercises import welcome
 
