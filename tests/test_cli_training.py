@@ -30,12 +30,12 @@ SHORT = [*SMALL, "--updates", "3", "--warmup-updates", "1"]
 ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}
 
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory):
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield write_corpus(tmp_path_factory.mktemp("corpus"))
-    torch.set_num_threads(threads)
+    return write_corpus(tmp_path_factory.mktemp("corpus"))
 
 
 @pytest.fixture(scope="module")

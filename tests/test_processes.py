@@ -9,13 +9,12 @@ from little_run import CONFIG, WITH_DROPOUT, in_two_processes, little_corpus
 
 from w2v2_teach import processes
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 @pytest.fixture(scope="module")
 def little(tmp_path_factory):
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield little_corpus(tmp_path_factory.mktemp("corpus"))
-    torch.set_num_threads(threads)
+    return little_corpus(tmp_path_factory.mktemp("corpus"))
 
 
 def test_alone(monkeypatch):

@@ -25,12 +25,12 @@ from w2v2_teach.trainer import RECENT, Interrupted, Trainer
 WITHOUT_DIVERSITY = replace(CONFIG, diversity_loss_weight=0.0)
 
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
 @pytest.fixture(scope="module")
 def little(tmp_path_factory):
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield little_corpus(tmp_path_factory.mktemp("corpus"))
-    torch.set_num_threads(threads)
+    return little_corpus(tmp_path_factory.mktemp("corpus"))
 
 
 def run(trainer: Trainer) -> Trainer:
