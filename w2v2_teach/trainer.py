@@ -121,9 +121,7 @@ class Trainer:
         )
         if settings.compile:  # where most of the small operations are that compilation joins
             task.model.wav2vec2.feature_extractor.compile()
-        self._model = task.model
-        if processes.count() > 1:  # a layer that layer drop has skipped has no gradient to wait for
-            self._model = DistributedDataParallel(task.model, find_unused_parameters=task.model.config.layerdrop > 0)
+        self._model: nn.Module = task.model
 
     def start(self, resume: bool = False) -> None:
         """Check, before anything is spent, that the folder is free, or go back to the state that it holds.
@@ -176,7 +174,7 @@ class Trainer:
             RunError: the loss or a gradient is not finite, or the folder cannot be written to.
         """
         s = self.settings
-        with self._logging(), self._stop:
+        with self._logging(), self._stop, self._parallel():
             self._since = time.perf_counter()
             for batch in self._loader():
                 stop = self._do_update(batch)
@@ -271,6 +269,23 @@ class Trainer:
         """A copy of the model that `from_pretrained` loads."""
         if processes.rank() == 0 and self.folder is not None:
             self.task.model.save_pretrained(self.folder.path / name)
+
+    @contextmanager
+    def _parallel(self) -> Iterator[None]:
+        """Where several processes train, make gradients common to them.
+
+        The wrapper must be gone before the process group is: where it is what keeps the group alive, the group's end
+        and gloo's worker thread can wait for each other for ever.
+        """
+        if processes.count() == 1:
+            yield
+            return
+        model = self.task.model  # a layer that layer drop has skipped has no gradient to wait for
+        self._model = DistributedDataParallel(model, find_unused_parameters=model.config.layerdrop > 0)
+        try:
+            yield
+        finally:
+            self._model = model
 
     @contextmanager
     def _logging(self) -> Iterator[None]:
