@@ -50,6 +50,7 @@ def test_two_processes_do_what_one_does(little, tmp_path, config, changes):
         "else the mean of the processes' means would do"
     )
     assert sum(both[0]["counts"] + both[1]["counts"]) == sum(alone["counts"])
+    assert [one["wrappers"] for one in both] == [0, 0], "the process group is destroyed next, and must be the last"
     for one in both:
         for name, x in alone["weights"].items():
             assert (one["weights"][name] - x).abs().max() <= 1e-5, name

@@ -1,5 +1,6 @@
 """What each of two processes does in tests/test_processes.py; a process of its own can import it by name."""
 
+import gc
 import os
 import signal
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 
 import torch
 from little_run import Little, without_times
+from torch.nn.parallel import DistributedDataParallel
 
 from w2v2_teach import processes
 from w2v2_teach.config import Wav2Vec2Config
@@ -30,7 +32,10 @@ def trainer(folder: Path, config: Wav2Vec2Config, changes: dict[str, Any]) -> Tr
 
 
 def train(folder: Path, config: Wav2Vec2Config, changes: dict[str, Any]) -> dict[str, Any]:
-    """Records and weights; and of every micro-batch, how many masked frames it has and where dropout's chance began."""
+    """Records and weights; of every micro-batch, how many masked frames it has and where dropout's chance began.
+
+    And how many of the gradients' wrappers have outlived the training.
+    """
     training, counts, seeds = trainer(folder, config, changes), [], []
     losses = training.task.losses
 
@@ -41,7 +46,13 @@ def train(folder: Path, config: Wav2Vec2Config, changes: dict[str, Any]) -> dict
 
     training.task.losses = watched
     records = without_times(list(training.records()))
-    return {"records": records, "weights": training.task.model.state_dict(), "counts": counts, "seeds": seeds}
+    return {
+        "records": records,
+        "weights": training.task.model.state_dict(),
+        "counts": counts,
+        "seeds": seeds,
+        "wrappers": sum(type(thing) is DistributedDataParallel for thing in gc.get_objects()),
+    }
 
 
 def stop_the_second(folder: Path, config: Wav2Vec2Config) -> str:

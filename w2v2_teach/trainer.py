@@ -280,8 +280,9 @@ class Trainer:
         if processes.count() == 1:
             yield
             return
-        model = self.task.model  # a layer that layer drop has skipped has no gradient to wait for
-        self._model = DistributedDataParallel(model, find_unused_parameters=model.config.layerdrop > 0)
+        model = self.task.model
+        may_skip = model.config.layerdrop > 0  # a layer that layer drop has skipped has no gradient to wait for
+        self._model = DistributedDataParallel(model, find_unused_parameters=may_skip)
         try:
             yield
         finally:
