@@ -11,8 +11,9 @@ from torch.utils.data import DataLoader
 
 from w2v2_teach import processes
 from w2v2_teach.audio import normalise
+from w2v2_teach.batching import KEPT_HOURS, own_share
 from w2v2_teach.corpus import Corpus
-from w2v2_teach.pretraining import KEPT_HOURS, RECIPES, CropDataset, Crops, own_share
+from w2v2_teach.pretraining import RECIPES, CropDataset, Crops
 from w2v2_teach.quantizer import perplexity
 from w2v2_teach.settings import SettingsError
 
@@ -116,7 +117,7 @@ def test_a_short_corpus_is_read_once(little, monkeypatch):
     assert [dataset[update] for update in range(9)]
     assert set(reads.values()) == {1}
     assert len(reads) == 12
-    monkeypatch.setattr("w2v2_teach.pretraining.KEPT_HOURS", 0.0)  # a longer one each time: it may not fit
+    monkeypatch.setattr("w2v2_teach.batching.KEPT_HOURS", 0.0)  # a longer one each time: it may not fit
     dataset = CropDataset(little.train, CONFIG, little.settings(updates=9))
     assert [dataset[update] for update in range(9)]
     assert set(reads.values()) == {4}

@@ -32,6 +32,21 @@ class CheckpointError(ValueError):
     """A checkpoint that is not there, is damaged, or does not fit; the message names the file and the key."""
 
 
+class Pretrained(nn.Module):
+    """What every model of the course can do: come from a checkpoint, and become one."""
+
+    config: Wav2Vec2Config
+
+    @classmethod
+    def from_pretrained(cls: type[Model], name: str | Path, download: bool = False) -> Model:
+        """Load a folder, a checkpoint of the course or a hub id; see `load_pretrained`."""
+        return load_pretrained(cls, name, download=download)
+
+    def save_pretrained(self, folder: str | Path, dtype: torch.dtype = torch.float32) -> None:
+        """Write `config.json` and `model.safetensors`; see the function `save_pretrained`."""
+        save_pretrained(self, folder, dtype)
+
+
 def load_pretrained(model_class: Callable[[Wav2Vec2Config], Model], name: str | Path, download: bool = False) -> Model:
     """Build the model that a checkpoint describes and fill it, or raise and return nothing.
 
@@ -131,7 +146,7 @@ def _some(keys: set[str]) -> str:
 
 def _locate(name: str | Path, download: bool) -> tuple[Path, Path]:
     """Paths of the configuration and of the weights, in a folder or in the hub's cache."""
-    folder = next((folder for folder in (Path(name), SHIPPED / name) if folder.is_dir()), None)
+    folder = _folder(name)
     if folder is not None:
         for file in WEIGHTS_FILES:
             if (folder / CONFIG_FILE).is_file() and (folder / file).is_file():
@@ -139,6 +154,25 @@ def _locate(name: str | Path, download: bool) -> tuple[Path, Path]:
         raise CheckpointError(f"{folder} needs {CONFIG_FILE} and one of {', '.join(WEIGHTS_FILES)}.")
     config = _hub_file(name, (CONFIG_FILE,), download)
     return config, _hub_file(name, WEIGHTS_FILES, download)  # an older checkpoint has no safetensors
+
+
+def pretrained_file(name: str | Path, file: str, download: bool = False) -> Path:
+    """The path of another file of a checkpoint, such as its `vocab.json`.
+
+    Raises:
+        CheckpointError: it is not there.
+    """
+    folder = _folder(name)
+    if folder is None:
+        return _hub_file(name, (file,), download)
+    if not (folder / file).is_file():
+        raise CheckpointError(f"{folder} has no {file}.")
+    return folder / file
+
+
+def _folder(name: str | Path) -> Path | None:
+    """The reader's folder, or the one of a checkpoint that comes with the course."""
+    return next((folder for folder in (Path(name), SHIPPED / name) if folder.is_dir()), None)
 
 
 def _hub_file(name: str | Path, candidates: tuple[str, ...], download: bool) -> Path:

@@ -81,8 +81,16 @@ class Wav2Vec2Config:
     contrastive_logits_temperature: float = 0.1  # κ
     diversity_loss_weight: Weight = 0.1  # α
 
+    # Heads, each read by one of the models in `heads`
+    final_dropout: Probability = 0.1  # on the context, before the CTC head
+    vocab_size: int = 32  # V, tokens of the CTC head, blank included
+    labels: tuple[str, ...] = ()  # names of the classes that a classifying head tells apart
+    use_weighted_layer_sum: bool = False  # classify a learned mixture of all layers, not the last alone
+    classifier_proj_size: int = 256  # width of the classifier's projection
+    xvector_output_dim: int = 512  # E, width of a speaker embedding
+
     def __post_init__(self) -> None:
-        for name in ("conv_dim", "conv_kernel", "conv_stride"):
+        for name in ("conv_dim", "conv_kernel", "conv_stride", "labels"):
             object.__setattr__(self, name, tuple(getattr(self, name)))  # JSON brings lists
         _validate(self)
 
@@ -94,12 +102,16 @@ class Wav2Vec2Config:
 
     def to_dict(self) -> dict[str, Any]:
         """The content of a `config.json` that transformers reads (it refuses the gated NOTES encoder by its type)."""
-        model_type = "w2v2_teach_notes" if self.conv_gate else "wav2vec2"
-        return {"model_type": model_type, **asdict(self)}
+        values = {"model_type": "w2v2_teach_notes" if self.conv_gate else "wav2vec2", **asdict(self)}
+        labels = values.pop("labels")
+        if labels:  # transformers' way to write them
+            values["id2label"] = {str(i): label for i, label in enumerate(labels)}
+            values["label2id"] = {label: i for i, label in enumerate(labels)}
+        return values
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Wav2Vec2Config:
-        """Read a `config.json`. Fields of heads and of other tasks are left aside.
+        """Read a `config.json`. Fields of other tasks are left aside.
 
         Raises:
             ConfigError: another kind of model, or a setting that this model does not support.
@@ -110,7 +122,9 @@ class Wav2Vec2Config:
         for name, off in UNSUPPORTED.items():
             if values.get(name, off) != off:
                 raise ConfigError(f"{name} is {values[name]!r}; this model supports only {name}={off!r}.")
-        return cls(**{field.name: values[field.name] for field in fields(cls) if field.name in values})
+        own = {field.name: values[field.name] for field in fields(cls) if field.name in values}
+        names = values.get("id2label", {})  # "0" → first label
+        return cls(**own, labels=tuple(names[key] for key in sorted(names, key=int)))
 
 
 # What a value of each kind may be, by the name of its annotation.
@@ -122,6 +136,7 @@ ALLOWED = {
     "float": (lambda v: _is_number(v) and v > 0, "a positive number"),
     "Weight": (lambda v: _is_number(v) and v >= 0, "zero or a positive number"),
     "Probability": (lambda v: _is_number(v) and 0 <= v <= 1, "between 0 and 1"),
+    "tuple[str, ...]": (lambda v: all(isinstance(n, str) for n in v), "made of strings"),
     "tuple[int, ...]": (lambda v: all(_is_whole(n) and n > 0 for n in v), "made of positive whole numbers"),
 }
 

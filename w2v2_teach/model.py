@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from w2v2_teach.checkpoints import load_pretrained, save_pretrained
+from w2v2_teach.checkpoints import Pretrained
 from w2v2_teach.config import Wav2Vec2Config
 from w2v2_teach.context_network import ContextNetwork, FeatureProjection
 from w2v2_teach.feature_encoder import FeatureEncoder, receptive_field
@@ -28,7 +27,7 @@ class Wav2Vec2Output:
     attentions: list[Tensor]  # if asked for: one (B, H, T, T) per layer
 
 
-class Wav2Vec2Model(nn.Module):
+class Wav2Vec2Model(Pretrained):
     """Waveform → latent frames z → context c: feature encoder, projection, mask, context network.
 
     The attributes carry Hugging Face's names, so that the weights of a published checkpoint fit without renaming.
@@ -47,6 +46,8 @@ class Wav2Vec2Model(nn.Module):
         input_values: Tensor,
         attention_mask: Tensor | None = None,
         mask_time_indices: Tensor | None = None,
+        mask_feature_indices: Tensor | None = None,
+        *,
         output_attentions: bool = False,
         output_hidden_states: bool = False,
     ) -> Wav2Vec2Output:
@@ -56,6 +57,7 @@ class Wav2Vec2Model(nn.Module):
             input_values: (B, L) samples, shorter utterances padded on the right.
             attention_mask: (B, L), 1 for samples and 0 for padding.
             mask_time_indices: (B, T) bool, the frames that the mask vector replaces.
+            mask_feature_indices: (B, D) bool, the channels that are set to zero (in fine-tuning, Appendix B).
             output_attentions: keep every layer's attention weights.
             output_hidden_states: keep the Transformer's input and every layer's output.
 
@@ -67,6 +69,8 @@ class Wav2Vec2Model(nn.Module):
         x, z = self.feature_projection(latents)  # (B, T, D), (B, T, C)
         if mask_time_indices is not None:
             x = torch.where(mask_time_indices[:, :, None], self.masked_spec_embed.to(x.dtype), x)
+        if mask_feature_indices is not None:
+            x = x.masked_fill(mask_feature_indices[:, None, :], 0)
         context = self.encoder(x, frame_mask, output_attentions, output_hidden_states)
         return Wav2Vec2Output(
             last_hidden_state=context.last_hidden_state,
@@ -104,15 +108,6 @@ class Wav2Vec2Model(nn.Module):
         if samples < needed:
             raise ValueError(f"Utterance {row} has {samples} samples; the first frame needs {needed}.")
 
-    @classmethod
-    def from_pretrained(cls, name: str | Path, download: bool = False) -> Wav2Vec2Model:
-        """Load a folder or a hub id; see `checkpoints.load_pretrained`."""
-        return load_pretrained(cls, name, download=download)
-
-    def save_pretrained(self, folder: str | Path, dtype: torch.dtype = torch.float32) -> None:
-        """Write `config.json` and `model.safetensors`; see `checkpoints.save_pretrained`."""
-        save_pretrained(self, folder, dtype)
-
 
 @dataclass(frozen=True)
 class Wav2Vec2ForPreTrainingOutput:
@@ -136,7 +131,7 @@ class Wav2Vec2ForPreTrainingOutput:
         return (self.logits[:, 0] > self.logits[:, 1:].amax(dim=1)).sum()
 
 
-class Wav2Vec2ForPreTraining(nn.Module):
+class Wav2Vec2ForPreTraining(Pretrained):
     """The contrastive task on top of the model: name the true quantized frame behind each mask (Section 3.2)."""
 
     def __init__(self, config: Wav2Vec2Config) -> None:
@@ -195,12 +190,3 @@ class Wav2Vec2ForPreTraining(nn.Module):
         """(B, L) normalised waveforms → (B, T, G) long, the entries that the quantizer picks in evaluation."""
         z = self.wav2vec2.feature_projection(self.wav2vec2.feature_extractor(input_values))[1]  # (B, T, C)
         return self.quantizer.logits(z).argmax(dim=-1)
-
-    @classmethod
-    def from_pretrained(cls, name: str | Path, download: bool = False) -> Wav2Vec2ForPreTraining:
-        """Load a folder, a checkpoint of the course or a hub id; see `checkpoints.load_pretrained`."""
-        return load_pretrained(cls, name, download=download)
-
-    def save_pretrained(self, folder: str | Path, dtype: torch.dtype = torch.float32) -> None:
-        """Write `config.json` and `model.safetensors`; see `checkpoints.save_pretrained`."""
-        save_pretrained(self, folder, dtype)

@@ -8,11 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.data import Dataset
 
-from w2v2_teach import processes
-from w2v2_teach.audio import SAMPLE_RATE, normalise
-from w2v2_teach.batching import LengthBucketBatchSampler
+from w2v2_teach.audio import SAMPLE_RATE
+from w2v2_teach.batching import UpdateBatches, own_share
 from w2v2_teach.config import Wav2Vec2Config
 from w2v2_teach.corpus import Corpus
 from w2v2_teach.evaluation import codebook_metrics, contrastive_metrics
@@ -23,8 +21,6 @@ from w2v2_teach.model import Wav2Vec2ForPreTraining
 from w2v2_teach.quantizer import gumbel_noise, gumbel_temperature, perplexity
 from w2v2_teach.settings import SettingsError, TrainingSettings, setting
 from w2v2_teach.trainer import Losses, Work
-
-KEPT_HOURS = 2.0  # a corpus up to this length stays in memory once it has been read; 2 h take half a gigabyte
 
 
 @dataclass(frozen=True)
@@ -92,7 +88,7 @@ class Crops(NamedTuple):
     ids: list[str]  # B, the utterances they come from
 
 
-class CropDataset(Dataset):
+class CropDataset(UpdateBatches):
     """Item u is the batch of update u: utterances of similar length, each cropped at a place drawn anew.
 
     A batch is cropped to its shortest utterance, or to `crop_seconds`, so that nothing is padded (as in fairseq).
@@ -109,54 +105,22 @@ class CropDataset(Dataset):
                 f"crop_seconds={settings.crop_seconds} leaves no room around a mask span of {config.mask_time_length} "
                 f"frames; {shortest / SAMPLE_RATE:.3f} s is the least."
             )
-        self.utterances = [utterance for utterance in corpus if utterance.num_samples >= shortest]
-        if len(self.utterances) < settings.batch_size:
+        utterances = [utterance for utterance in corpus if utterance.num_samples >= shortest]
+        if len(utterances) < settings.batch_size:
             raise SettingsError(
-                f"{corpus.name} has {len(self.utterances)} utterances of {shortest / SAMPLE_RATE:.3f} s or more; "
+                f"{corpus.name} has {len(utterances)} utterances of {shortest / SAMPLE_RATE:.3f} s or more; "
                 f"batch_size={settings.batch_size} asks for more."
             )
-        self.settings = settings
-        self._share = own_share(settings.batch_size)  # now: the loader's workers belong to no process group
-        lengths = [utterance.num_samples for utterance in self.utterances]
-        self._sampler = LengthBucketBatchSampler(lengths, settings.batch_size, settings.seed)
-        self._epoch: tuple[int, list[list[int]]] = (-1, [])  # its number and its batches
-        self._keeps = corpus.hours <= KEPT_HOURS
-        self._kept: dict[int, Tensor] = {}  # waveforms that have been read
-
-    def __len__(self) -> int:
-        return self.settings.updates
+        super().__init__(utterances, settings)
 
     def __getitem__(self, update: int) -> Crops:
-        indices = self._indices(update)
+        indices = self.indices(update)
         chance = np.random.default_rng([self.settings.seed, update])
         length = min(self.crop, *(self.utterances[i].num_samples for i in indices))  # L
         starts = [chance.integers(self.utterances[i].num_samples - length + 1) for i in indices]
-        own = list(zip(indices, starts, strict=True))[self._share]
-        crops = [self._waveform(i)[start : start + length] for i, start in own]
+        own = list(zip(indices, starts, strict=True))[self.share]
+        crops = [self.waveform(i)[start : start + length] for i, start in own]
         return Crops(torch.stack(crops), [self.utterances[i].id for i, _ in own])
-
-    def _indices(self, update: int) -> list[int]:
-        """The utterances of an update, from the order of its epoch."""
-        epoch, position = divmod(update, len(self.utterances) // self.settings.batch_size)
-        if self._epoch[0] != epoch:
-            self._sampler.set_epoch(epoch)
-            full = [batch for batch in self._sampler if len(batch) == self.settings.batch_size]
-            self._epoch = (epoch, full)
-        return self._epoch[1][position]
-
-    def _waveform(self, index: int) -> Tensor:
-        if index in self._kept:
-            return self._kept[index]
-        waveform = normalise(self.utterances[index].waveform())
-        if self._keeps:
-            self._kept[index] = waveform
-        return waveform
-
-
-def own_share(rows: int) -> slice:
-    """Which rows of a batch this process works on."""
-    size = rows // processes.count()
-    return slice(processes.rank() * size, (processes.rank() + 1) * size)
 
 
 class Pretraining:
@@ -218,6 +182,10 @@ class Pretraining:
         return Losses(
             output.loss + self.settings.feature_penalty * N * penalty, {k: v.detach() for k, v in sums.items()}
         )
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """Every weight, all alike."""
+        return [{"params": list(self.model.parameters()), "factor": 1.0}]
 
     def adjust_gradients(self) -> None:
         """Scale the feature encoder's gradient; fairseq does so on the way back, at z, which comes to the same."""

@@ -28,7 +28,9 @@ class TrainingSettings:
     batch_size: int = setting(64, "utterances an update, over all processes and accumulation steps")
     accumulate: int = setting(1, "micro-batches an update: less memory, the same number of utterances")
     learning_rate: float = setting(5e-4, "peak of the learning rate, reached at the end of the warm-up")
-    warmup_updates: int = setting(32_000, "updates in which the learning rate rises from 0, before it falls back to 0")
+    warmup_updates: int = setting(32_000, "updates in which the learning rate rises from its floor")
+    hold_updates: int = setting(0, "updates in which it then stays at its peak, before it falls back to the floor")
+    rate_floor: float = setting(0.0, "where the learning rate begins and ends, as a share of its peak")
     weight_decay: float = setting(0.01, "AdamW's weight decay")
     clip_grad_norm: float | None = setting(None, "longest gradient allowed; longer ones are scaled down")
     seed: int = setting(0, "where all random numbers start")
@@ -43,11 +45,14 @@ class TrainingSettings:
     def __post_init__(self) -> None:
         for name in ("updates", "batch_size", "accumulate", "log_every", "evaluate_every", "save_every"):
             self.demand(name, getattr(self, name) >= 1, "1 or more")
-        for name in ("warmup_updates", "weight_decay", "workers", "snapshot_every"):
+        for name in ("warmup_updates", "hold_updates", "weight_decay", "workers", "snapshot_every"):
             self.demand(name, getattr(self, name) >= 0, "0 or more")
         self.demand("learning_rate", self.learning_rate > 0, "more than 0")
         self.demand("clip_grad_norm", self.clip_grad_norm is None or self.clip_grad_norm > 0, "more than 0")
+        self.demand("rate_floor", 0 <= self.rate_floor < 1, "in [0, 1)")
         self.demand("warmup_updates", self.warmup_updates <= self.updates, f"at most updates={self.updates}")
+        left = self.updates - self.warmup_updates
+        self.demand("hold_updates", self.hold_updates <= left, f"at most the {left} updates after the warm-up")
 
     def demand(self, name: str, allowed: bool, rule: str) -> None:
         """Raise SettingsError unless `allowed`."""
@@ -71,7 +76,16 @@ def option_name(setting_field: Field) -> str:
 
 
 def learning_rate(settings: TrainingSettings, update: int) -> float:
-    """The rate of update 0, 1, …: linear from 0 to the peak in the warm-up, then linear back to 0 (Section 4.2)."""
+    """The rate of update 0, 1, …: up in a line, held at the peak, down in a line.
+
+    Without a hold it is the schedule of pre-training (Section 4.2), with one the tri-stage schedule of fine-tuning
+    (Appendix B), and with a floor of 1/32 the slanted triangle of ULMFiT (arXiv 1801.06146, equation 3).
+    """
+    falls_from = settings.warmup_updates + settings.hold_updates
     if update < settings.warmup_updates:
-        return settings.learning_rate * (update + 1) / settings.warmup_updates
-    return settings.learning_rate * (settings.updates - update) / max(1, settings.updates - settings.warmup_updates)
+        height = (update + 1) / settings.warmup_updates
+    elif update < falls_from:
+        height = 1.0
+    else:
+        height = (settings.updates - update) / max(1, settings.updates - falls_from)
+    return settings.learning_rate * (settings.rate_floor + (1 - settings.rate_floor) * height)

@@ -63,6 +63,9 @@ class Task(Protocol):
     def losses(self, model: nn.Module, micro_batch: Any) -> Losses:
         """Run the model, which may be wrapped, on one micro-batch."""
 
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """What is trained: `params`, and the `factor` on the learning rate that they get."""
+
     def adjust_gradients(self) -> None:
         """Change the gradients before they are clipped and used."""
 
@@ -112,7 +115,7 @@ class Trainer:
         self._stop = StopRequest()
         task.model.to(self.device)
         self.optimizer = torch.optim.AdamW(
-            task.model.parameters(),
+            task.parameter_groups(),
             lr=0.0,
             betas=(0.9, 0.98),
             eps=1e-6,
@@ -221,7 +224,7 @@ class Trainer:
         if not math.isfinite(sums["loss"]) or not math.isfinite(norm):
             raise RunError(self._what_led_here(sums["loss"] / work.items, batch.ids))
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(s, self.update)
+            group["lr"] = group["factor"] * learning_rate(s, self.update)
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.update += 1
