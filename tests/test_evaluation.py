@@ -8,7 +8,6 @@ import torch
 from little_run import CONFIG, little_corpus
 from sklearn.metrics import homogeneity_score
 
-from w2v2_teach import evaluation
 from w2v2_teach.audio import normalise
 from w2v2_teach.corpus import Corpus, label_at
 from w2v2_teach.evaluation import (
@@ -33,7 +32,7 @@ def corpus(tmp_path_factory):
 
 @pytest.fixture
 def small_batches(monkeypatch):
-    monkeypatch.setattr(evaluation, "BATCH_SIZE", 3)
+    monkeypatch.setattr("w2v2_teach.batching.BATCH_SIZE", 3)
 
 
 @pytest.fixture(scope="module")

@@ -8,14 +8,15 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from w2v2_teach import processes
 from w2v2_teach.audio import normalise, pad_batch
-from w2v2_teach.corpus import Utterance
+from w2v2_teach.corpus import Corpus, Utterance
 from w2v2_teach.settings import TrainingSettings
 
 JITTER = 0.05  # how far, relative to its length, an utterance may stray among its neighbours
+BATCH_SIZE = 16  # utterances at once where nothing is trained
 KEPT_HOURS = 2.0  # a corpus up to this length stays in memory once it has been read; 2 h take half a gigabyte
 
 
@@ -74,6 +75,13 @@ class LengthBucketBatchSampler(Sampler[list[int]]):
         yield from batches
 
 
+def padded_batches(corpus: Corpus) -> Iterator[Batch]:
+    """The whole corpus once, in batches of utterances of similar length: to measure on."""
+    lengths = [utterance.num_samples for utterance in corpus]
+    sampler = LengthBucketBatchSampler(lengths, BATCH_SIZE, shuffle=False)
+    return iter(DataLoader(corpus, batch_sampler=sampler, collate_fn=collate))
+
+
 class UpdateBatches(Dataset):
     """Item u is this process's share of the batch of update u; a subclass says what of its utterances is heard.
 
@@ -106,7 +114,7 @@ class UpdateBatches(Dataset):
                 rng = np.random.default_rng([self.settings.seed, epoch])
                 for batch in batches:
                     others = np.setdiff1d(np.arange(len(self.utterances)), batch)
-                    batch += rng.choice(others, size - len(batch), replace=False).tolist()
+                    batch.extend(rng.choice(others, size - len(batch), replace=False).tolist())
             self._epoch = (epoch, [batch for batch in batches if len(batch) == size])
         return self._epoch[1][position]
 

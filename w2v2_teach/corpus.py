@@ -12,6 +12,7 @@ from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pooch
 import torch
 
@@ -93,6 +94,19 @@ class Corpus(Sequence[Utterance]):
         if name not in splits:
             raise ValueError(f"{self.name} has no split {name!r}: it has {', '.join(splits)}")
         return Corpus(f"{self.name}/{name}", (utterance for utterance in self if utterance.split == name))
+
+    def minutes(self, wanted: float, seed: int = 0) -> Corpus:
+        """Utterances drawn at random until they last `wanted` minutes; a smaller draw is part of a larger one.
+
+        Raises:
+            ValueError: there is less than that.
+        """
+        if wanted > 60 * self.hours:
+            raise ValueError(f"{self.name} lasts {60 * self.hours:.1f} minutes; {wanted:g} are wanted")
+        order = np.random.default_rng(seed).permutation(len(self))
+        ends = np.cumsum([self[int(i)].duration for i in order]) / 60  # minutes
+        drawn = order[: int(np.searchsorted(ends, wanted)) + 1]
+        return Corpus(f"{self.name}, {wanted:g} min, seed {seed}", (self[int(i)] for i in sorted(drawn)))
 
     @property
     def speakers(self) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,16 +11,13 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import LeaveOneGroupOut, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from torch.utils.data import DataLoader
 
 from w2v2_teach.analysis import count_pairs, entropy, frame_labels, frame_times, phone_normalised_mutual_information
-from w2v2_teach.batching import Batch, LengthBucketBatchSampler, collate
+from w2v2_teach.batching import padded_batches
 from w2v2_teach.corpus import Corpus
 from w2v2_teach.losses import sample_negatives
 from w2v2_teach.masking import time_mask
 from w2v2_teach.model import Wav2Vec2ForPreTraining, Wav2Vec2Model
-
-BATCH_SIZE = 16
 
 
 @torch.no_grad()
@@ -34,7 +31,7 @@ def contrastive_metrics(model: Wav2Vec2ForPreTraining, corpus: Corpus, seed: int
     device = next(model.parameters()).device
     generator = torch.Generator(device).manual_seed(seed)
     loss, correct, frames = 0.0, 0, 0
-    for batch in _batches(corpus):
+    for batch in padded_batches(corpus):
         attention_mask = batch.attention_mask.to(device)  # (B, L)
         mask = time_mask(model.config.frame_lengths(attention_mask.sum(dim=1)), model.config, generator)  # (B, T)
         negatives = sample_negatives(mask, model.config.num_negatives, generator)
@@ -50,7 +47,7 @@ def frame_codes(model: Wav2Vec2ForPreTraining, corpus: Corpus) -> list[np.ndarra
     model.eval()
     device = next(model.parameters()).device
     codes = {}
-    for batch in _batches(corpus):
+    for batch in padded_batches(corpus):
         lengths = model.config.frame_lengths(batch.attention_mask.sum(dim=1)).tolist()
         found = model.codes(batch.input_values.to(device)).cpu().numpy()  # (B, T, G)
         codes |= {u.id: c[:T] for u, c, T in zip(batch.utterances, found, lengths, strict=True)}
@@ -85,7 +82,7 @@ def mean_context(model: Wav2Vec2Model, corpus: Corpus) -> np.ndarray:
     model.eval()
     device = next(model.parameters()).device
     means = {}
-    for batch in _batches(corpus):
+    for batch in padded_batches(corpus):
         output = model(batch.input_values.to(device), batch.attention_mask.to(device))
         frames = output.frame_mask[:, :, None]  # (B, T, 1)
         pooled = (output.last_hidden_state * frames).sum(dim=1) / frames.sum(dim=1)  # (B, D)
@@ -104,12 +101,6 @@ def linear_probe(features: np.ndarray, labels: Sequence[str], groups: Sequence[s
     classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
     scores = cross_val_score(classifier, features, labels, groups=groups, cv=LeaveOneGroupOut())
     return dict(zip(sorted(set(groups)), scores.tolist(), strict=True))
-
-
-def _batches(corpus: Corpus) -> Iterator[Batch]:
-    lengths = [utterance.num_samples for utterance in corpus]
-    sampler = LengthBucketBatchSampler(lengths, BATCH_SIZE, shuffle=False)
-    return iter(DataLoader(corpus, batch_sampler=sampler, collate_fn=collate))
 
 
 def evaluate_pretrained(model: Wav2Vec2ForPreTraining, test: Corpus, digits: Corpus) -> dict[str, dict[str, Any]]:

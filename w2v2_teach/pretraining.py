@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -127,6 +128,7 @@ class Pretraining:
     """The task for a `Trainer`: masked contrastive learning on the crops of a corpus."""
 
     headline = ("loss", "accuracy", "code_perplexity")
+    may_freeze = False
 
     def __init__(self, config: Wav2Vec2Config, settings: PretrainingSettings, train: Corpus, dev: Corpus) -> None:
         torch.manual_seed(settings.seed)
@@ -209,6 +211,10 @@ class Pretraining:
             metrics |= codebook_metrics(self.model, self.dev)
         self.model.train()
         return metrics
+
+    def export(self, folder: Path) -> None:
+        """Write what `from_pretrained` loads."""
+        self.model.save_pretrained(folder)
 
     def identity(self) -> dict[str, Any]:
         """The model's configuration and the speech."""

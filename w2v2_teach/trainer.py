@@ -55,6 +55,7 @@ class Task(Protocol):
 
     model: nn.Module
     headline: tuple[str, ...]  # the metrics that the progress bar shows
+    may_freeze: bool  # are there updates that leave some of the parameters as they are?
     dataset: Dataset  # item u is this process's share of the batch of update u, with the `ids` of its utterances
 
     def prepare(self, batch: Any, update: int, generator: torch.Generator) -> Work:
@@ -74,6 +75,9 @@ class Task(Protocol):
 
     def evaluate(self) -> dict[str, float]:
         """Metrics on speakers that are not trained on."""
+
+    def export(self, folder: Path) -> None:
+        """Write a checkpoint that `from_pretrained` loads."""
 
     def identity(self) -> dict[str, Any]:
         """What a run must have in common with the one that it resumes, besides its settings."""
@@ -271,7 +275,7 @@ class Trainer:
     def _export(self, name: str) -> None:
         """A copy of the model that `from_pretrained` loads."""
         if processes.rank() == 0 and self.folder is not None:
-            self.task.model.save_pretrained(self.folder.path / name)
+            self.task.export(self.folder.path / name)
 
     @contextmanager
     def _parallel(self) -> Iterator[None]:
@@ -284,7 +288,7 @@ class Trainer:
             yield
             return
         model = self.task.model
-        may_skip = model.config.layerdrop > 0  # a layer that layer drop has skipped has no gradient to wait for
+        may_skip = model.config.layerdrop > 0 or self.task.may_freeze  # then there is no gradient to wait for
         self._model = DistributedDataParallel(model, find_unused_parameters=may_skip)
         try:
             yield
