@@ -2,96 +2,127 @@
 
     python data/ship_checkpoint.py runs/tiny tiny-pretrained
 
-Needs FSDD, as `w2v2-teach evaluate` does. Figures go into `evaluation.json`; the card is written from it and the log.
-Two early snapshots come along, to see codes sharpen: only the part of the model that makes codes.
+Some figures need FSDD, as `w2v2-teach evaluate` does. They go into `evaluation.json`; the card is written from them and
+from the log. Of a pre-training, two early snapshots come along, to see codes sharpen: only what makes codes.
 """
 
 import json
+import shutil
 import sys
+from collections.abc import Callable
 from dataclasses import fields
 from itertools import pairwise
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import torch
 from safetensors.torch import save_file
 
-from w2v2_teach.checkpoints import SHIPPED
-from w2v2_teach.cli import evaluate
+from w2v2_teach.checkpoints import SHIPPED, Pretrained, architecture
+from w2v2_teach.cli import MODELS, TASKS, evaluate
 from w2v2_teach.config import PRESETS, Wav2Vec2Config
 from w2v2_teach.display import versions
 from w2v2_teach.model import Wav2Vec2ForPreTraining
 from w2v2_teach.pretraining import RECIPES
 from w2v2_teach.run_folder import RunFolder, read_metrics
-from w2v2_teach.settings import option_name
+from w2v2_teach.settings import TrainingSettings, option_name
 
-LAUNCHER = "OMP_NUM_THREADS=1 torchrun --nproc-per-node 2 -m w2v2_teach.cli"
+LAUNCHERS = {
+    "pretrain": "OMP_NUM_THREADS=1 torchrun --nproc-per-node 2 -m w2v2_teach.cli",
+    "finetune": ".venv/bin/w2v2-teach",
+}
 DIGITS_KEPT = 5  # of each number in the log
 SNAPSHOTS = 1_000, 4_000  # updates
 MAKES_CODES = "wav2vec2.feature_extractor.", "wav2vec2.feature_projection.layer_norm.", "quantizer."  # what codes need
+
+Results = dict[str, Any]
+
+
+class Kind(NamedTuple):
+    """What the card of one kind of model says."""
+
+    purpose: str  # after "A wav2vec 2.0 of N million parameters, "
+    figures: Callable[[Results, Wav2Vec2Config], str]  # the table and what its rows mean
 
 
 def main(run: Path, name: str) -> None:
     folder = SHIPPED / name
     state = RunFolder(run).load()
-    model = Wav2Vec2ForPreTraining.from_pretrained(run / "model")
+    model = MODELS[architecture(run / "model")].from_pretrained(run / "model")
     model.save_pretrained(folder, torch.float16)
-    for update in SNAPSHOTS:
-        weights = Wav2Vec2ForPreTraining.from_pretrained(run / "snapshots" / f"{update:06}").state_dict()
-        kept = {key: weight.half() for key, weight in weights.items() if key.startswith(MAKES_CODES)}
-        save_file(kept, folder / f"codes-{update:06}.safetensors")
+    if (run / "model" / "vocab.json").is_file():
+        shutil.copy(run / "model" / "vocab.json", folder)
+    if isinstance(model, Wav2Vec2ForPreTraining):
+        keep_snapshots(run, folder)
     log = read_metrics(run / "metrics.jsonl")
     lines = ({k: v if isinstance(v, int) else float(f"{v:.{DIGITS_KEPT}g}") for k, v in line.items()} for line in log)
     (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
     evaluate(name, folder / "evaluation.json")
-    (folder / "README.md").write_text(card(name, model, state, log, folder), encoding="utf-8")
+    (folder / "README.md").write_text(card(name, model, state, log, run), encoding="utf-8")
 
 
-def command(config: Wav2Vec2Config, settings: dict[str, object]) -> str:
-    """The command line that starts this run: the preset, and what differs from its recipe."""
-    preset = next(preset for preset, known in PRESETS.items() if known == config)
-    recipe = RECIPES[preset]
-    words = [f"{LAUNCHER} pretrain --preset {preset} --corpus toy --out runs/{preset}"]
+def keep_snapshots(run: Path, folder: Path) -> None:
+    for update in SNAPSHOTS:
+        weights = Wav2Vec2ForPreTraining.from_pretrained(run / "snapshots" / f"{update:06}").state_dict()
+        kept = {key: weight.half() for key, weight in weights.items() if key.startswith(MAKES_CODES)}
+        save_file(kept, folder / f"codes-{update:06}.safetensors")
+
+
+def command(model: Pretrained, state: dict[str, Any], run: Path) -> str:
+    """The command line that starts this run: the recipe, and what differs from it."""
+    kinds = {task.__name__: name for name, task in TASKS.items()}
+    objective = state["identity"]["objective"]
+    if objective in kinds:
+        recipe = TASKS[kinds[objective]].recipes["tiny"]
+        words = [LAUNCHERS["finetune"], "finetune", kinds[objective], "--out", str(run)]
+    else:
+        preset = next(preset for preset, known in PRESETS.items() if known == model.config)
+        recipe = RECIPES[preset]
+        words = [LAUNCHERS["pretrain"], "pretrain", "--preset", preset, "--corpus", "toy", "--out", str(run)]
+    return " ".join([*words, *differing_options(recipe, state["settings"])])
+
+
+def differing_options(recipe: TrainingSettings, settings: dict[str, Any]) -> list[str]:
+    words = []
     for field in fields(recipe):
-        value = settings[field.name]
+        value, name = settings[field.name], option_name(field)
         if value != getattr(recipe, field.name):
-            words.append(option_name(field) if value is True else f"{option_name(field)} {value}")
-    return " ".join(words)
+            words.append({True: name, False: name.replace("--", "--no-")}.get(value, f"{name} {value}"))
+    return words
 
 
-def card(name: str, model: Wav2Vec2ForPreTraining, state: dict, log: list[dict], folder: Path) -> str:
+def card(name: str, model: Pretrained, state: dict[str, Any], log: list[dict], run: Path) -> str:
+    folder = SHIPPED / name
     results = json.loads((folder / "evaluation.json").read_text(encoding="utf-8"))
     settings, size = state["settings"], (folder / "model.safetensors").stat().st_size / 1e6
+    kind = KINDS[type(model).__name__]
     updates = [0, *(line["update"] for line in log)]
     spans = [after - before for before, after in pairwise(updates)]
     minutes = sum(line["seconds_per_update"] * span for line, span in zip(log, spans, strict=True)) / 60
     parameters = sum(p.numel() for p in model.parameters())
-    chance = 1 / (model.config.num_negatives + 1)
+    snapshots = ""
+    if isinstance(model, Wav2Vec2ForPreTraining):
+        places = " and ".join(f"{update:,}" for update in SNAPSHOTS)
+        snapshots = f" `codes-*.safetensors` hold feature encoder and quantizer as they were after\n{places} updates."
     return f"""# {name}
 
-A wav2vec 2.0 of {parameters / 1e6:.2f} million parameters, pre-trained without labels on the toy corpus' train
-speakers. It comes in half precision ({size:.1f} MB), and loads as `Wav2Vec2ForPreTraining.from_pretrained("{name}")`
-here, and from this folder in transformers.
+A wav2vec 2.0 of {parameters / 1e6:.2f} million parameters, {kind.purpose}.
+It comes in half precision ({size:.1f} MB), and loads as `{type(model).__name__}.from_pretrained("{name}")`.
 
 ## How it was made
 
-    {command(model.config, settings)}
-    python data/ship_checkpoint.py runs/tiny {name}
+    {command(model, state, run)}
+    python data/ship_checkpoint.py {run} {name}
 
-Seed {settings["seed"]}, {state["update"]:,} updates of {settings["batch_size"]} crops, {state["hours"]:.1f} hours
-of audio heard, {minutes:.0f} minutes of training on two CPU cores, with {versions()}.
-The log is `metrics.jsonl`; `codes-*.safetensors` hold feature encoder and quantizer as they were after
-{" and ".join(f"{update:,}" for update in SNAPSHOTS)} updates.
+Seed {settings["seed"]}, {state["update"]:,} updates of {settings["batch_size"]} utterances, {state["hours"]:.1f} hours
+of audio heard, {minutes:.0f} minutes of training on the processor, with {versions()}.
+The log is `metrics.jsonl`.{snapshots}
 
 ## Figures
 
-Measured by `w2v2-teach evaluate {name}` on the toy corpus' four test speakers, whom it has never heard, and on
-FSDD's six (human) speakers; beside the same network before its training. All of them are in `evaluation.json`.
+Measured by `w2v2-teach evaluate {name}`. All of them are in `evaluation.json`.
 
-{figures(results, model.config)}
-
-Accuracy: of {model.config.num_negatives + 1} candidates, the true one; chance is {chance:.3f}. PNMI: share of the
-phones' entropy that the codes explain; more pairs in use alone would raise it, so their number stands beside it.
-Digits: linear probe on the mean-pooled context, trained on five speakers and tested on the sixth.
+{kind.figures(results, model.config)}
 
 ## Licence
 
@@ -99,10 +130,11 @@ Weights and card: CC BY 4.0, as the speech they were made from. The speech is sy
 """
 
 
-def figures(results: dict, config: Wav2Vec2Config) -> str:
+def pretraining_figures(results: Results, config: Wav2Vec2Config) -> str:
     entries = config.num_codevector_groups * config.num_codevectors_per_group
+    K = config.num_negatives
     names = {
-        "accuracy": f"contrastive accuracy, K = {config.num_negatives}",
+        "accuracy": f"contrastive accuracy, K = {K}",
         "contrastive_loss": "contrastive loss (nats)",
         "pnmi": "PNMI",
         "code_tuples": "pairs of codes in use",
@@ -111,12 +143,50 @@ def figures(results: dict, config: Wav2Vec2Config) -> str:
     }
     sides = results["trained"], results["untrained"]
     rows = [" | ".join([f"| {title}", *(_short(side[key]) for side in sides)]) + " |" for key, title in names.items()]
-    return "\n".join(["| figure | trained | untrained |", "| --- | ---: | ---: |", *rows])
+    table = "\n".join(["| figure | trained | untrained |", "| --- | ---: | ---: |", *rows])
+    return f"""On the toy corpus' four test speakers, whom it has never heard, and on
+FSDD's six (human) speakers; beside the same network before its training.
+
+{table}
+
+Accuracy: of {K + 1} candidates, the true one; chance is {1 / (K + 1):.3f}. PNMI: share of the
+phones' entropy that the codes explain; more pairs in use alone would raise it, so their number stands beside it.
+Digits: linear probe on the mean-pooled context, trained on five speakers and tested on the sixth."""
+
+
+def figures_of(names: dict[str, str], remark: str) -> Callable[[Results, Wav2Vec2Config], str]:
+    """A table of single numbers, key → title, and a remark below it."""
+
+    def figures(results: Results, _config: Wav2Vec2Config) -> str:
+        rows = [f"| {title} | {_short(results[key])} |" for key, title in names.items()]
+        return "\n".join(["| figure | |", "| --- | ---: |", *rows, "", remark])
+
+    return figures
 
 
 def _short(value: float) -> str:
     return str(value) if isinstance(value, int) else f"{value:.1f}" if value > 10 else f"{value:.3f}"
 
+
+KINDS = {
+    "Wav2Vec2ForPreTraining": Kind(
+        "pre-trained without labels on the toy corpus' train\nspeakers", pretraining_figures
+    ),
+    "Wav2Vec2ForCTC": Kind(
+        "fine-tuned from `tiny-pretrained` to write down what the toy\ncorpus' train speakers say",
+        figures_of(
+            {
+                "wer": "word error rate, greedy",
+                "cer": "character error rate, greedy",
+                "beam_wer": "word error rate, beam search with a word trigram model",
+                "beam_cer": "character error rate, the same",
+                "median_boundary_error": "median error of a word boundary (s)",
+            },
+            "On the toy corpus' four test speakers, whom it has never heard. The trigram model is estimated from the\n"
+            "transcripts of the train speakers. Boundaries: forced alignment against the corpus' exact word times.",
+        ),
+    ),
+}
 
 if __name__ == "__main__":
     main(Path(sys.argv[1]), sys.argv[2])

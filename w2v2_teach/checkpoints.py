@@ -156,6 +156,15 @@ def _locate(name: str | Path, download: bool) -> tuple[Path, Path]:
     return config, _hub_file(name, WEIGHTS_FILES, download)  # an older checkpoint has no safetensors
 
 
+def architecture(name: str | Path, download: bool = False) -> str:
+    """The class of a checkpoint's model, as its configuration names it; raises CheckpointError where there is none."""
+    path = pretrained_file(name, CONFIG_FILE, download)
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))["architectures"][0]
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, IndexError, TypeError) as error:
+        raise CheckpointError(f"{path} does not name the model's class in `architectures`.") from error
+
+
 def pretrained_file(name: str | Path, file: str, download: bool = False) -> Path:
     """The path of another file of a checkpoint, such as its `vocab.json`.
 

@@ -1,4 +1,4 @@
-"""The command line: `w2v2-teach check | download | pretrain | evaluate`."""
+"""The command line: `w2v2-teach check | download | pretrain | finetune | evaluate`."""
 
 from __future__ import annotations
 
@@ -15,20 +15,24 @@ from typing import Annotated, Any
 import typer
 
 from w2v2_teach import corpus
-from w2v2_teach.checkpoints import CheckpointError
+from w2v2_teach.checkpoints import CheckpointError, Pretrained, architecture, pretrained_file
 from w2v2_teach.config import PRESETS, ConfigError
-from w2v2_teach.corpus import CorpusNotFound
+from w2v2_teach.corpus import CorpusNotFound, CorpusTooShort
 from w2v2_teach.display import device, versions
 from w2v2_teach.downloads import DownloadError
 from w2v2_teach.environment import check_environment
 from w2v2_teach.evaluation import evaluate_pretrained
 from w2v2_teach.files import replacing
+from w2v2_teach.finetuning import Finetuning, FinetuningSettings, SpeechRecognition
+from w2v2_teach.heads import Wav2Vec2ForCTC
 from w2v2_teach.model import Wav2Vec2ForPreTraining
 from w2v2_teach.pretraining import RECIPES, Pretraining, PretrainingSettings
 from w2v2_teach.processes import process_group
+from w2v2_teach.recognition import evaluate_recogniser
 from w2v2_teach.run_folder import RunError
 from w2v2_teach.settings import SettingsError, TrainingSettings
 from w2v2_teach.trainer import Trainer
+from w2v2_teach.vocabulary import Vocabulary, VocabularyError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 
@@ -47,6 +51,23 @@ class Preset(str, Enum):
     tiny = "tiny"
     base = "base"
     large = "large"
+
+
+class TaskName(str, Enum):
+    """What `finetune` can teach."""
+
+    asr = "asr"
+
+
+class Recipe(str, Enum):
+    """Whose numbers fine-tuning starts from."""
+
+    tiny = "tiny"
+    base = "base"
+
+
+TASKS: dict[str, type[Finetuning]] = {"asr": SpeechRecognition}
+PRETRAINED = "tiny-pretrained"
 
 
 @contextmanager
@@ -123,23 +144,70 @@ def pretrain(
 
 
 @app.command()
+@options_of(FinetuningSettings)
+def finetune(
+    task: Annotated[TaskName, typer.Argument(help="what to learn from labels")],
+    *,
+    out: Annotated[Path, typer.Option(help="folder for state, metrics and model")],
+    start: Annotated[str, typer.Option(help="a folder, a checkpoint of the course, a hub id, or scratch")] = PRETRAINED,
+    recipe: Annotated[Recipe, typer.Option(help="numbers for a model of this size")] = Recipe.tiny,
+    speech: Annotated[str, typer.Option("--corpus", help="toy, or a folder with train and dev speech")] = "toy",
+    minutes: Annotated[float | None, typer.Option(help="learn from so much of it, drawn by seed")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="go on from the state in the folder")] = False,
+    options: dict[str, Any],
+) -> None:
+    """Fine-tune a pre-trained model; what is not given is as in the recipe."""
+    expected = SettingsError, CorpusNotFound, CorpusTooShort, CheckpointError, ConfigError, RunError
+    with plain_errors(*expected), process_group() as own_device:
+        kind = TASKS[task.value]
+        settings = replace(kind.recipes[recipe.value], **options)
+        train, dev = corpus.train_and_dev(speech)
+        if minutes is not None:
+            train = train.minutes(minutes, settings.seed)
+        trainer = Trainer(kind.begin(start, settings, train, dev), settings, out, own_device)
+        trainer.start(resume)
+        trainer.train()
+
+
+@app.command()
 def evaluate(
     checkpoint: Annotated[str, typer.Argument(help="a folder, a checkpoint of the course, or a hub id")],
     out: Annotated[Path | None, typer.Option(help="a JSON file for the results")] = None,
 ) -> None:
-    """Measure a pre-trained model on the toy corpus' test speakers and on FSDD, beside the same model untrained."""
-    with plain_errors(CheckpointError, ConfigError, CorpusNotFound, DownloadError):
-        model = Wav2Vec2ForPreTraining.from_pretrained(checkpoint).to(device())
-        results = evaluate_pretrained(model, corpus.toy_speech().split("test"), corpus.fsdd())
-    for name, value in results["trained"].items():
+    """Measure a model on speakers that it has not heard: what is measured depends on its head."""
+    with plain_errors(CheckpointError, ConfigError, CorpusNotFound, DownloadError, VocabularyError):
+        kind = architecture(checkpoint)
+        if kind not in MODELS:
+            raise CheckpointError(f"{checkpoint} is a {kind}; what can be evaluated: {', '.join(MODELS)}.")
+        results = EVALUATIONS[kind](MODELS[kind].from_pretrained(checkpoint).to(device()), checkpoint)
+    untrained = results.get("untrained", {})
+    for name, value in results.get("trained", results).items():
         if not isinstance(value, dict):
-            typer.echo(f"{name:<20} {value:10.3f}   untrained {results['untrained'][name]:10.3f}")
+            beside = f"   untrained {untrained[name]:10.3f}" if untrained else ""
+            typer.echo(f"{name:<24} {value:10.3f}{beside}")
     if out is not None:
         with replacing(out) as partial:
             partial.write_text(
                 json.dumps({"checkpoint": checkpoint, "machine": versions(), **results}, indent=2) + "\n",
                 encoding="utf-8",
             )
+
+
+def _evaluate_pretrained(model: Wav2Vec2ForPreTraining, _checkpoint: str) -> dict[str, Any]:
+    return evaluate_pretrained(model, corpus.toy_speech().split("test"), corpus.fsdd())
+
+
+def _evaluate_recogniser(model: Wav2Vec2ForCTC, checkpoint: str) -> dict[str, Any]:
+    toy = corpus.toy_speech()
+    vocabulary = Vocabulary.load(pretrained_file(checkpoint, "vocab.json"))
+    return evaluate_recogniser(model, vocabulary, toy.split("train"), toy.split("test"))
+
+
+MODELS: dict[str, type[Pretrained]] = {model.__name__: model for model in (Wav2Vec2ForPreTraining, Wav2Vec2ForCTC)}
+EVALUATIONS: dict[str, Callable[[Any, str], dict[str, Any]]] = {
+    "Wav2Vec2ForPreTraining": _evaluate_pretrained,
+    "Wav2Vec2ForCTC": _evaluate_recogniser,
+}
 
 
 if __name__ == "__main__":

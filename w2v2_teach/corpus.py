@@ -32,6 +32,10 @@ class CorpusNotFound(FileNotFoundError):
     """The corpus is not on this machine; the message says how to get it."""
 
 
+class CorpusTooShort(ValueError):
+    """More speech is wanted than there is."""
+
+
 class Interval(NamedTuple):
     """A stretch of an utterance and what is said in it."""
 
@@ -99,10 +103,10 @@ class Corpus(Sequence[Utterance]):
         """Utterances drawn at random until they last `wanted` minutes; a smaller draw is part of a larger one.
 
         Raises:
-            ValueError: there is less than that.
+            CorpusTooShort: there is less than that.
         """
         if wanted > 60 * self.hours:
-            raise ValueError(f"{self.name} lasts {60 * self.hours:.1f} minutes; {wanted:g} are wanted")
+            raise CorpusTooShort(f"{self.name} lasts {60 * self.hours:.1f} minutes; {wanted:g} are wanted")
         order = np.random.default_rng(seed).permutation(len(self))
         ends = np.cumsum([self[int(i)].duration for i in order]) / 60  # minutes
         drawn = order[: int(np.searchsorted(ends, wanted)) + 1]

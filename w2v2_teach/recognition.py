@@ -73,3 +73,21 @@ def alignment_errors(model: Wav2Vec2ForCTC, vocabulary: Vocabulary, corpus: Corp
         found = word_times(spans, vocabulary, model.config)
         errors.append(boundary_errors([Interval(w.start, w.end, w.text) for w in found], utterance.words))
     return np.concatenate(errors)
+
+
+def evaluate_recogniser(model: Wav2Vec2ForCTC, vocabulary: Vocabulary, train: Corpus, test: Corpus) -> dict[str, float]:
+    """Error rates, greedy and by beam search, and the median error of a word boundary in seconds.
+
+    Args:
+        model: what has been fine-tuned.
+        vocabulary: its own.
+        train: whose transcripts the word n-gram model is estimated from.
+        test: speakers that the model has not heard, with word times.
+    """
+    language_model = NGramModel.from_texts([utterance.text for utterance in train])
+    errors = alignment_errors(model, vocabulary, test)
+    return {
+        **recognition_metrics(model, vocabulary, test, language_model),
+        "median_boundary_error": float(np.median(errors)),
+        "words": len(errors) // 2,
+    }

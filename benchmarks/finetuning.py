@@ -1,0 +1,146 @@
+"""How few labels suffice after pre-training, and what each part of a fine-tuning recipe is worth: word error rates.
+
+    python benchmarks/finetuning.py labels      # or: make label_efficiency
+    python benchmarks/finetuning.py recipes     # or: make recipes
+
+Every run is `w2v2-teach finetune asr …` in a folder of its own below runs/finetuning, on one thread, two at a time. A
+finished run is not repeated, an interrupted one goes on where it was. Results: benchmarks/finetuning_*.json.
+"""
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from w2v2_teach.checkpoints import pretrained_file
+from w2v2_teach.corpus import toy_speech
+from w2v2_teach.decoding import NGramModel
+from w2v2_teach.display import versions
+from w2v2_teach.files import replacing
+from w2v2_teach.finetuning import SCRATCH
+from w2v2_teach.heads import Wav2Vec2ForCTC
+from w2v2_teach.recognition import recognition_metrics
+from w2v2_teach.vocabulary import Vocabulary
+
+RUNS = Path("runs/finetuning")
+SEEDS = 0, 1, 2
+AT_ONCE = 2
+PRETRAINED = "tiny-pretrained"
+METRICS = {"wer": "WER greedy", "cer": "CER greedy", "beam_wer": "WER beam + n-gram", "beam_cer": "CER beam + n-gram"}
+ALL = 0.0  # minutes: all there are
+
+# Updates by minutes of labels: more labels are worth more updates. Warm-up, hold and decay keep their shares.
+UPDATES = {1.0: 600, 3.0: 800, 10.0: 1_200, ALL: 3_000}
+NOTHING_FROZEN = ("--no-freeze-encoder", "--freeze-context-updates", "0")  # random weights have nothing worth keeping
+
+
+class Run(NamedTuple):
+    """One training: its row in the table, and what the command line is told."""
+
+    row: str
+    start: str
+    minutes: float
+    seed: int
+    options: tuple[str, ...] = ()
+
+    @property
+    def folder(self) -> Path:
+        return RUNS / f"{self.row}-{self.start}-{self.minutes:g}-{self.seed}".replace(" ", "_")
+
+    @property
+    def command(self) -> list[str]:
+        updates = UPDATES[self.minutes]
+        schedule = {"updates": updates, "warmup-updates": updates // 10, "hold-updates": 4 * updates // 10}
+        words = ["finetune", "asr", "--start", self.start, "--out", str(self.folder), "--seed", str(self.seed)]
+        words += [word for name, value in schedule.items() for word in (f"--{name}", str(value))]
+        words += ["--minutes", f"{self.minutes:g}"] if self.minutes else []
+        words += ["--batch-size", "8" if self.minutes else "16", "--evaluate-every", str(updates)]
+        return [*words, *self.options]
+
+
+def label_runs() -> list[Run]:
+    return [
+        Run("labels", start, minutes, seed, NOTHING_FROZEN if start == SCRATCH else ())
+        for minutes in UPDATES
+        for start in (PRETRAINED, SCRATCH)
+        for seed in SEEDS
+    ]
+
+
+def recipe_runs() -> list[Run]:
+    slanted = ("--hold-updates", "0", "--rate-floor", "0.03125")
+    recipes = {
+        "the paper's": (),
+        "nothing frozen": NOTHING_FROZEN,
+        "slanted triangle": slanted,
+        "discriminative rates": ("--rate-decay", "0.385"),
+        "gradual unfreezing": ("--unfreeze-every", "50"),
+        "ULMFiT, all three": (*slanted, "--rate-decay", "0.385", "--unfreeze-every", "50"),
+    }
+    return [Run(row, PRETRAINED, 3.0, seed, options) for row, options in recipes.items() for seed in SEEDS]
+
+
+def result_of(run: Run) -> dict[str, object]:
+    """The result of a run: read where it is finished, else trained and measured on the test speakers."""
+    file = run.folder / "result.json"
+    if not file.is_file():
+        command = [sys.executable, "-m", "w2v2_teach.cli", *run.command]
+        if not (run.folder / "model").is_dir():
+            resume = ["--resume"] if (run.folder / "state.pt").is_file() else []
+            subprocess.run([*command, *resume], check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+        with replacing(file) as partial:
+            partial.write_text(json.dumps(measured(run)), encoding="utf-8")
+    return {**run._asdict(), "command": f"w2v2-teach {' '.join(run.command)}", **json.loads(file.read_text())}
+
+
+def measured(run: Run) -> dict[str, float]:
+    """Error rates on the test speakers; the n-gram model knows the sentences of all train utterances."""
+    corpus = toy_speech()
+    model = Wav2Vec2ForCTC.from_pretrained(run.folder / "model")
+    vocabulary = Vocabulary.load(pretrained_file(run.folder / "model", "vocab.json"))
+    language_model = NGramModel.from_texts([utterance.text for utterance in corpus.split("train")])
+    return recognition_metrics(model, vocabulary, corpus.split("test"), language_model)
+
+
+def summary(results: list[dict[str, object]]) -> list[dict[str, object]]:
+    """Mean and spread (largest minus smallest) over the seeds, a line for each kind of run."""
+    kinds = list(dict.fromkeys((r["row"], r["start"], r["minutes"]) for r in results))
+    lines = []
+    for kind in kinds:
+        own = [r for r in results if (r["row"], r["start"], r["minutes"]) == kind]
+        line = dict(zip(("row", "start", "minutes"), kind, strict=True))
+        for name in METRICS:
+            rates = [r[name] for r in own]
+            line[name] = {"mean": statistics.mean(rates), "spread": max(rates) - min(rates)}
+        lines.append(line)
+    return lines
+
+
+def table(lines: list[dict[str, object]]) -> str:
+    rows = [["", "start", "minutes", *METRICS.values()], ["---"] * (3 + len(METRICS))]
+    for line in lines:
+        rates = (f"{100 * line[name]['mean']:.1f} ± {50 * line[name]['spread']:.1f}" for name in METRICS)
+        rows.append([line["row"], line["start"], f"{line['minutes']:g}" if line["minutes"] else "all", *rates])
+    return "\n".join(f"| {' | '.join(map(str, row))} |" for row in rows)
+
+
+def main(which: str) -> None:
+    torch.set_num_threads(1)
+    runs = {"labels": label_runs, "recipes": recipe_runs}[which]()
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        results = list(pool.map(result_of, runs))
+    lines = summary(results)
+    content = {"machine": versions(), "seeds": SEEDS, "summary": lines, "runs": results}
+    with replacing(Path(__file__).with_name(f"finetuning_{which}.json")) as partial:
+        partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    print(f"Error rates in % on four unseen speakers, mean of {len(SEEDS)} seeds ± half the spread\n\n{table(lines)}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
