@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from w2v2_teach import processes
 from w2v2_teach.config import Wav2Vec2Config
 
 # A model of BASE's style and one of LARGE's, small enough for a test.
@@ -41,3 +42,10 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def one_of_two(monkeypatch):
+    """This process is the second of two."""
+    monkeypatch.setattr(processes, "count", lambda: 2)
+    monkeypatch.setattr(processes, "rank", lambda: 1)

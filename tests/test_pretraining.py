@@ -9,7 +9,6 @@ import torch
 from little_run import CONFIG, little_corpus
 from torch.utils.data import DataLoader
 
-from w2v2_teach import processes
 from w2v2_teach.audio import normalise
 from w2v2_teach.batching import KEPT_HOURS, own_share
 from w2v2_teach.corpus import Corpus
@@ -21,13 +20,6 @@ from w2v2_teach.settings import SettingsError
 @pytest.fixture(scope="module")
 def little(tmp_path_factory):
     return little_corpus(tmp_path_factory.mktemp("corpus"))
-
-
-@pytest.fixture
-def one_of_two(monkeypatch):
-    """This process is the second of two."""
-    monkeypatch.setattr(processes, "count", lambda: 2)
-    monkeypatch.setattr(processes, "rank", lambda: 1)
 
 
 def same(one: Crops, other: Crops) -> bool:

@@ -286,7 +286,7 @@ class SpeechRecognition(Finetuning):
         lengths = torch.tensor([len(target) for target in ids], device=targets.device)  # (B,)
         names = [utterance.id for utterance in utterances]
         loss = ctc_loss(output.log_probs, targets, output.frame_lengths, lengths, names).sum()
-        blanks = (output.logits.argmax(dim=-1) == self.vocabulary.blank).float().mean()
+        blanks = (output.logits.argmax(dim=-1) == self.vocabulary.blank)[output.frame_mask].float().mean()
         return Losses(loss, {"blank_share": self.items(utterances) * blanks})
 
     def evaluate(self) -> dict[str, float]:
