@@ -7,7 +7,7 @@ INSTALLED := .venv/installed
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 CODE := w2v2_teach tests tools benchmarks data notebooks conftest.py
 
-.PHONY: lab test lint format notebooks parity speed pretraining_step clean
+.PHONY: lab test lint format notebooks parity speed pretraining_step label_efficiency recipes clean
 
 lab: $(INSTALLED)
 	$(BIN)/jupyter lab --ip=127.0.0.1 --LabApp.default_url=/lab/tree/notebooks/00_welcome.ipynb $(AS_ROOT) $(ARGS)
@@ -28,6 +28,12 @@ notebooks: $(INSTALLED) ## run notebooks in place: make notebooks ARGS=02
 
 parity speed pretraining_step: $(INSTALLED)
 	$(BIN)/python benchmarks/$@.py $(ARGS)
+
+label_efficiency: $(INSTALLED)
+	$(BIN)/python benchmarks/finetuning.py labels
+
+recipes: $(INSTALLED)
+	$(BIN)/python benchmarks/finetuning.py recipes
 
 $(INSTALLED): pyproject.toml constraints.txt tools/install.py
 	@command -v $(PYTHON) > /dev/null || { echo "Cannot set up the course: there is no $(PYTHON); install Python 3.10 to 3.13."; exit 1; }

@@ -4,6 +4,7 @@ import pickle
 import shutil
 import tarfile
 from http.server import SimpleHTTPRequestHandler
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,8 +19,11 @@ from w2v2_teach import corpus as corpora
 from w2v2_teach import downloads
 from w2v2_teach.batching import JITTER, LengthBucketBatchSampler, collate
 from w2v2_teach.corpus import (
+    Corpus,
     CorpusNotFound,
+    CorpusTooShort,
     Interval,
+    Utterance,
     fsdd,
     label_at,
     librispeech,
@@ -136,6 +140,20 @@ def test_a_corpus_counts_and_splits(folder):
         corpus[3]
     with pytest.raises(ValueError, match="share an id"):
         corpora.Corpus("twice", [corpus[0], corpus[0]])
+
+
+def test_minutes_are_drawn_by_seed_and_a_smaller_draw_is_part_of_a_larger_one():
+    corpus = Corpus("many", (Utterance(f"u{i:02}", "s", "train", Path(), "", 16_000 * (1 + i % 3)) for i in range(60)))
+    half, quarter, other = corpus.minutes(1.0), corpus.minutes(0.5), corpus.minutes(0.5, seed=1)
+    assert {u.id for u in quarter} < {u.id for u in half} < {u.id for u in corpus}
+    assert {u.id for u in quarter} != {u.id for u in other}
+    for drawn, wanted in ((half, 60), (quarter, 30), (other, 30)):
+        seconds = 3600 * drawn.hours
+        assert wanted <= seconds < wanted + 3, "the last one may go beyond"
+        assert [u.id for u in drawn] == sorted(u.id for u in drawn), "in the corpus' order"
+    assert [u.id for u in corpus.minutes(2.0)] == [u.id for u in corpus], "all of it"
+    with pytest.raises(CorpusTooShort, match=r"many lasts 2\.0 minutes; 3 are wanted"):
+        corpus.minutes(3)
 
 
 @pytest.mark.parametrize(

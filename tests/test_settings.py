@@ -22,6 +22,16 @@ def test_the_learning_rate_without_warm_up_and_with_nothing_else():
     assert [learning_rate(settings, update) for update in range(4)] == [0.25, 0.5, 0.75, 1]
 
 
+def test_three_stages_and_the_slanted_triangle_by_hand():
+    tri_stage = TrainingSettings(updates=10, warmup_updates=2, hold_updates=4, learning_rate=1.0)
+    shares = [1 / 2, 1, 1, 1, 1, 1, 1, 3 / 4, 2 / 4, 1 / 4]
+    assert [learning_rate(tri_stage, update) for update in range(10)] == pytest.approx(shares)
+    slanted = TrainingSettings(updates=20, warmup_updates=2, rate_floor=1 / 32, learning_rate=32.0)  # ULMFiT's ratio
+    rates = [learning_rate(slanted, update) for update in range(21)]
+    assert rates[:4] == pytest.approx([1 + 31 / 2, 32, 32, 1 + 31 * 17 / 18])
+    assert rates[20] == pytest.approx(1)
+
+
 @pytest.mark.parametrize(
     ("changes", "complaint"),
     [
