@@ -7,6 +7,8 @@ import torch
 from torch.nn import functional as F
 
 from w2v2_teach.losses import (
+    arcface_logits,
+    arcface_loss,
     contrastive_logits,
     contrastive_loss,
     diversity_loss,
@@ -227,3 +229,117 @@ def test_feature_penalty_is_the_mean_square():
     z = torch.tensor([[[1.0, 2.0], [3.0, 0.0]], [[0.0, 0.0], [1.0, 1.0]]])  # (B, T, C)
     assert feature_penalty(z).item() == pytest.approx((1 + 4 + 9 + 1 + 1) / 8)
     assert feature_penalty(torch.zeros(2, 3, 4)).item() == 0
+
+
+# --- ArcFace ---------------------------------------------------------------------------------------------------------
+
+
+def plain_arcface_logits(embeddings, weights, labels, margin, scale, *, easy_margin):
+    """(N, S), one angle after the other, by acos, in double precision."""
+    rows = []
+    for x, label in zip(embeddings.double(), labels.tolist(), strict=True):
+        row = []
+        for j, w in enumerate(weights.double()):
+            cosine = float(x @ w / (x.norm() * w.norm()))
+            angle = math.acos(max(-1, min(1, cosine)))
+            if j == label:
+                if easy_margin:
+                    cosine = math.cos(angle + margin) if cosine > 0 else cosine
+                else:
+                    cosine = (
+                        math.cos(angle + margin) if angle < math.pi - margin else cosine - margin * math.sin(margin)
+                    )
+            row.append(scale * cosine)
+        rows.append(row)
+    return torch.tensor(rows)
+
+
+@pytest.mark.parametrize("easy_margin", [False, True])
+@pytest.mark.parametrize(("margin", "scale"), [(0.5, 64.0), (0.2, 30.0), (1.5, 1.0)])
+def test_arcface_equals_the_plain_version_by_acos(margin, scale, easy_margin):
+    x, w, labels = torch.randn(400, 3), 5 * torch.randn(4, 3), torch.randint(4, (400,))
+    logits = arcface_logits(x, w, labels, margin, scale, easy_margin=easy_margin)
+    plain = plain_arcface_logits(x, w, labels, margin, scale, easy_margin=easy_margin)
+    torch.testing.assert_close(logits, plain, atol=1e-4 * scale, rtol=0)
+    angles = (F.normalize(x, dim=1) * F.normalize(w, dim=1)[labels]).sum(dim=1).acos()
+    assert (angles > math.pi - margin).any(), "no case beyond π - m"
+    assert (angles < math.pi / 2).any()
+
+
+def test_arcface_by_hand():
+    x = torch.tensor([[2.0, 0.0], [0.0, 1.0]])  # at 60° and 30° from their classes
+    w = torch.tensor([[0.5, 3**0.5 / 2], [-1.0, 0.0]])
+    logits = arcface_logits(x, w, torch.tensor([0, 0]), margin=math.pi / 6, scale=10)
+    wanted = 10 * torch.tensor([[0.0, -1.0], [0.5, 0.0]])  # cos 90°, cos 180°; cos 60°, cos 90°
+    torch.testing.assert_close(logits, wanted, atol=1e-5, rtol=0)
+    loss = arcface_loss(x, w, torch.tensor([0, 0]), margin=math.pi / 6, scale=10)
+    assert loss.item() == pytest.approx(LN(1 + math.exp(-10)) + LN(1 + math.exp(-5)), rel=1e-4)
+
+
+@pytest.mark.parametrize("easy_margin", [False, True])
+def test_arcface_without_margin_is_a_scaled_softmax(easy_margin):
+    x, w, labels = torch.randn(30, 8), torch.randn(5, 8), torch.randint(5, (30,))
+    cosines = F.normalize(x, dim=1) @ F.normalize(w, dim=1).T
+    wanted = F.cross_entropy(30 * cosines, labels, reduction="sum")
+    torch.testing.assert_close(arcface_loss(x, w, labels, 0.0, 30.0, easy_margin=easy_margin), wanted)
+
+
+def test_arcface_does_not_see_lengths():
+    x, w, labels = torch.randn(30, 8), torch.randn(5, 8), torch.randint(5, (30,))
+    longer = arcface_loss(7 * x, torch.rand(5, 1) * w, labels, 0.5, 10.0)
+    torch.testing.assert_close(longer, arcface_loss(x, w, labels, 0.5, 10.0))
+
+
+def test_a_margin_costs_and_a_larger_one_costs_more():
+    x, w, labels = torch.randn(30, 8), torch.randn(5, 8), torch.randint(5, (30,))
+    losses = [arcface_loss(x, w, labels, margin, 30.0).item() for margin in (0, 0.2, 0.5, 1)]
+    assert losses == sorted(set(losses))
+
+
+@pytest.mark.parametrize("easy_margin", [False, True])
+def test_farther_from_its_class_never_pays(easy_margin):
+    angles = torch.linspace(0, math.pi, 721)
+    x = torch.stack([angles.cos(), angles.sin()], dim=1)
+    logits = arcface_logits(
+        x, torch.tensor([[1.0, 0.0], [0.0, 1.0]]), torch.zeros(721, dtype=torch.long), 0.5, 1, easy_margin=easy_margin
+    )
+    falls = logits[:, 0].diff() < 1e-6
+    if easy_margin:  # its price: at 90° it jumps up by sin m
+        assert (~falls).sum() == 1
+        assert logits[:, 0].diff().max().item() == pytest.approx(math.sin(0.5), abs=0.01)
+    else:
+        assert falls.all()
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("near", [0.0, 1e-8, 1e-6, 1e-4, 1e-2])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_arcface_gradients_stay_finite_and_small_at_cosines_of_one(sign, near, dtype):
+    """At θ = 0 and θ = π acos and √(1 - cos²) have no finite derivative; the loss has one all around."""
+    w = torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]], dtype=dtype, requires_grad=True)
+    x = torch.tensor([[sign, near, 0.0]], dtype=dtype, requires_grad=True)
+    for margin in (0.0, 0.5):
+        gradients = torch.autograd.grad(arcface_loss(x, w, torch.tensor([0]), margin, 30.0), (x, w))
+        for gradient in gradients:
+            assert gradient.isfinite().all()
+            assert gradient.norm() <= 2 * 30 + 1e-3
+
+
+def test_the_gradient_is_that_of_the_formula():
+    x = torch.randn(6, 4, requires_grad=True)
+    w = torch.randn(3, 4)
+    labels = torch.tensor([0, 1, 2, 0, 1, 2])
+    (ours,) = torch.autograd.grad(arcface_loss(x, w, labels, 0.3, 8.0), x)
+    cosine = F.normalize(x, dim=1) @ F.normalize(w, dim=1).T
+    own = F.one_hot(labels, 3).bool()
+    theirs = F.cross_entropy(8 * torch.where(own, (cosine.acos() + 0.3).cos(), cosine), labels, reduction="sum")
+    safe = (cosine.acos() < math.pi - 0.3)[own]  # elsewhere the formula grows again
+    assert safe.sum() >= 3
+    torch.testing.assert_close(ours[safe], torch.autograd.grad(theirs, x)[0][safe], atol=1e-4, rtol=1e-3)
+
+
+def test_arcface_is_exact_under_autocast():
+    x, w, labels = torch.randn(30, 8), torch.randn(5, 8), torch.randint(5, (30,))
+    wanted = arcface_logits(x, w, labels, 0.2, 30.0)
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(arcface_logits(x, w, labels, 0.2, 30.0), wanted)

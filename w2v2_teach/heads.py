@@ -1,4 +1,4 @@
-"""Fine-tuning heads: the pre-trained model and, on its context, what a task asks for (Section 3.3); nothing else is new."""
+"""Fine-tuning heads: the pre-trained model and, on its context, what a task asks for (Section 3.3)."""
 
 from __future__ import annotations
 
@@ -53,3 +53,94 @@ class Wav2Vec2ForCTC(Pretrained):
         """(B, L) normalised waveforms → (B, T, V); arguments and errors as in `Wav2Vec2Model.forward`."""
         output = self.wav2vec2(input_values, attention_mask, mask_time_indices, mask_feature_indices)
         return CTCOutput(self.lm_head(self.dropout(output.last_hidden_state)), output.frame_mask)
+
+
+@dataclass(frozen=True)
+class LayerMixture:
+    """One sequence of frames made of all layers' outputs, or the last one alone."""
+
+    frames: Tensor  # (B, T, D)
+    frame_mask: Tensor  # (B, T), True for real frames
+
+
+class MixedLayers(Pretrained):
+    """The pre-trained model and, with `use_weighted_layer_sum`, one learned weight for each of its layers."""
+
+    def __init__(self, config: Wav2Vec2Config) -> None:
+        super().__init__()
+        self.config = config
+        self.wav2vec2 = Wav2Vec2Model(config)
+        if config.use_weighted_layer_sum:
+            states = config.num_hidden_layers + 1  # the Transformer's input, and what each layer makes of it
+            self.layer_weights = nn.Parameter(torch.full((states,), 1 / states))
+
+    def mix(
+        self,
+        input_values: Tensor,
+        attention_mask: Tensor | None = None,
+        mask_time_indices: Tensor | None = None,
+        mask_feature_indices: Tensor | None = None,
+    ) -> LayerMixture:
+        """Σ w_l h_l over the layers l, where w is the softmax of `layer_weights`; arguments as in `Wav2Vec2Model`."""
+        mixed = self.config.use_weighted_layer_sum
+        output = self.wav2vec2(
+            input_values, attention_mask, mask_time_indices, mask_feature_indices, output_hidden_states=mixed
+        )
+        frames = output.last_hidden_state  # (B, T, D)
+        if mixed:
+            states = torch.stack(output.hidden_states)  # (layers + 1, B, T, D)
+            frames = torch.einsum("lbtd,l->btd", states.float(), self.layer_weights.float().softmax(dim=0))
+        mask = output.frame_mask
+        return LayerMixture(frames, torch.ones_like(frames[:, :, 0], dtype=torch.bool) if mask is None else mask)
+
+
+def mean_pooling(x: Tensor, frame_mask: Tensor) -> Tensor:
+    """(B, T, D) → (B, D), the mean over the real frames, in single precision."""
+    real = frame_mask[:, :, None]  # (B, T, 1)
+    return x.float().masked_fill(~real, 0).sum(dim=1) / real.sum(dim=1)
+
+
+def statistics_pooling(x: Tensor, frame_mask: Tensor) -> Tensor:
+    """(B, T, D) → (B, 2 D), mean and standard deviation over the real frames (x-vectors, Snyder et al. 2018)."""
+    mean = mean_pooling(x, frame_mask)  # (B, D)
+    variance = mean_pooling((x.float() - mean[:, None]).square(), frame_mask)  # (B, D)
+    return torch.cat([mean, (variance + 1e-5).sqrt()], dim=1)  # the root of 0 would have an infinite gradient
+
+
+class Wav2Vec2ForSequenceClassification(MixedLayers):
+    """One label for a whole utterance: projection, mean over the real frames, scores for the classes."""
+
+    def __init__(self, config: Wav2Vec2Config) -> None:
+        super().__init__(config)
+        self.projector = nn.Linear(config.hidden_size, config.classifier_proj_size)
+        self.classifier = nn.Linear(config.classifier_proj_size, len(config.labels))
+
+    def forward(self, *args: Tensor | None, **kwargs: Tensor | None) -> Tensor:
+        """(B, L) normalised waveforms → logits (B, labels); arguments and errors as in `Wav2Vec2Model.forward`."""
+        mixture = self.mix(*args, **kwargs)
+        return self.classifier(mean_pooling(self.projector(mixture.frames), mixture.frame_mask))
+
+
+@dataclass(frozen=True)
+class SpeakerOutput:
+    """What `Wav2Vec2ForSpeakerVerification` returns."""
+
+    embeddings: Tensor  # (B, E), of any length: two are compared by the angle between them
+    class_weights: Tensor  # (S, E), one direction for each speaker of the training; unseen speakers have none
+
+
+class Wav2Vec2ForSpeakerVerification(MixedLayers):
+    """Who speaks: statistics pooling over the frames, then one linear map to an embedding."""
+
+    def __init__(self, config: Wav2Vec2Config) -> None:
+        super().__init__(config)
+        self.embedding = nn.Linear(2 * config.hidden_size, config.xvector_output_dim)
+        self.class_weights = nn.Parameter(torch.empty(len(config.labels), config.xvector_output_dim))
+        nn.init.xavier_normal_(self.class_weights)
+
+    def forward(self, *args: Tensor | None, **kwargs: Tensor | None) -> SpeakerOutput:
+        """(B, L) normalised waveforms → embeddings; arguments and errors as in `Wav2Vec2Model.forward`."""
+        mixture = self.mix(*args, **kwargs)
+        embeddings = self.embedding(statistics_pooling(mixture.frames, mixture.frame_mask))
+        # A copy: several processes that train together find what was used by looking at how outputs were computed.
+        return SpeakerOutput(embeddings.float(), self.class_weights.clone())
