@@ -61,6 +61,7 @@ class Utterance:
     num_samples: int  # L, at 16 kHz
     phones: tuple[Interval, ...] = ()  # empty where no times are known
     words: tuple[Interval, ...] = ()
+    offset: float | None = None  # s, where in its file it begins, if it is only a piece of that
 
     @property
     def duration(self) -> float:
@@ -69,7 +70,9 @@ class Utterance:
 
     def waveform(self) -> torch.Tensor:
         """The sound, (L,) float32 at 16 kHz; raises `AudioError` where the file is no good."""
-        return load_audio(self.path)
+        if self.offset is None:
+            return load_audio(self.path)
+        return load_audio(self.path, self.offset, self.duration)
 
 
 class Corpus(Sequence[Utterance]):

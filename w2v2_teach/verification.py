@@ -33,7 +33,7 @@ def all_pairs(embeddings: np.ndarray, speakers: Sequence[str]) -> Trials:
     x = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
     one, other = np.triu_indices(len(x), k=1)
     names = np.asarray(speakers)
-    return Trials((x[one] * x[other]).sum(axis=1), names[one] == names[other])
+    return Trials((x @ x.T)[one, other], names[one] == names[other])
 
 
 def detection_errors(trials: Trials) -> DetectionErrors:

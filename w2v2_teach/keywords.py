@@ -1,0 +1,130 @@
+"""Which word is it: keywords cut out of sentences, fine-tuning on them or on other labels, and how well that works."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from w2v2_teach.audio import SAMPLE_RATE
+from w2v2_teach.batching import padded_batches
+from w2v2_teach.corpus import DIGITS, Corpus, Interval, Utterance
+from w2v2_teach.finetuning import TINY_RECIPE, Finetuning, FinetuningSettings, MicroBatch, begin
+from w2v2_teach.heads import Wav2Vec2ForSequenceClassification
+from w2v2_teach.settings import setting
+from w2v2_teach.trainer import Losses
+
+COMMANDS = ("yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go")
+KEYWORDS = (*DIGITS, *COMMANDS)
+CONTEXT = 0.1  # s before and after a word: its first and last sounds reach into their neighbours
+
+
+def cut_keywords(corpus: Corpus) -> Corpus:
+    """Every keyword of the corpus as an utterance of its own, cut by its word times with a little of what surrounds it.
+
+    A corpus without word times, such as one of single digits, is returned as it is.
+    """
+    if not any(utterance.words for utterance in corpus):
+        return corpus
+    pieces = [
+        _piece(utterance, number, word)
+        for utterance in corpus
+        for number, word in enumerate(utterance.words)
+        if word.label in KEYWORDS
+    ]
+    return Corpus(f"keywords of {corpus.name}", pieces)
+
+
+def _piece(utterance: Utterance, number: int, word: Interval) -> Utterance:
+    start, end = max(0.0, word.start - CONTEXT), min(utterance.duration, word.end + CONTEXT)
+    return replace(
+        utterance,
+        id=f"{utterance.id}-{number}",
+        text=word.label,
+        num_samples=int((end - start) * SAMPLE_RATE),
+        phones=(),
+        words=(),
+        offset=start,
+    )
+
+
+@dataclass(frozen=True)
+class KeywordSettings(FinetuningSettings):
+    """`FinetuningSettings` without layer drop: a layer that is skipped has no output to mix."""
+
+    freeze_context_updates: int = setting(0, "updates in which the head alone is trained")
+    layerdrop: float = setting(0.0, "a layer that is skipped has no output to mix, so it must be 0")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.demand("layerdrop", self.layerdrop == 0, "0: a layer that is skipped has no output to mix")
+
+
+TINY = KeywordSettings(
+    **asdict(TINY_RECIPE)
+    | {"updates": 800, "warmup_updates": 80, "hold_updates": 320, "freeze_context_updates": 0, "batch_size": 32}
+)
+
+
+class KeywordSpotting(Finetuning):
+    """The word that an utterance is: `Wav2Vec2ForSequenceClassification` and cross-entropy."""
+
+    headline = ("loss", "accuracy")
+    recipes: ClassVar = {"base": KeywordSettings(), "tiny": TINY}
+    model: Wav2Vec2ForSequenceClassification
+
+    @classmethod
+    def begin(cls, start: str, settings: KeywordSettings, train: Corpus, dev: Corpus) -> KeywordSpotting:
+        """With a class for every word that `train` says, on a mixture of all layers."""
+        train, dev = cut_keywords(train), cut_keywords(dev)
+        labels = tuple(sorted({utterance.text for utterance in train}))
+        head = {"labels": labels, "use_weighted_layer_sum": True}
+        return cls(begin(Wav2Vec2ForSequenceClassification, start, settings, **head), settings, train, dev)
+
+    def losses(self, model: nn.Module, micro_batch: MicroBatch) -> Losses:
+        """Cross-entropy, in nats, and how often the likeliest word is the right one."""
+        inputs, utterances = micro_batch
+        logits = model(**inputs)  # (B, labels)
+        labels = label_ids(self.model.config.labels, utterances).to(logits.device)
+        loss = F.cross_entropy(logits.float(), labels, reduction="sum")
+        return Losses(loss, {"accuracy": (logits.argmax(dim=1) == labels).sum()})
+
+    def evaluate(self) -> dict[str, float]:
+        """Accuracy on the dev speakers' words."""
+        metrics = keyword_metrics(self.model, self.dev)
+        self.model.train()
+        return metrics
+
+
+def label_ids(labels: Sequence[str], utterances: Sequence[Utterance]) -> Tensor:
+    """(B,) the position of each utterance's text among the labels."""
+    return torch.tensor([labels.index(utterance.text) for utterance in utterances])
+
+
+@torch.no_grad()
+def predicted_words(model: Wav2Vec2ForSequenceClassification, corpus: Corpus) -> list[str]:
+    """The likeliest label of each utterance, in order; leaves the model in evaluation mode."""
+    model.eval()
+    device = next(model.parameters()).device
+    found = {}
+    for batch in padded_batches(corpus):
+        logits = model(batch.input_values.to(device), batch.attention_mask.to(device))  # (B, labels)
+        found |= dict(zip(batch.ids, logits.argmax(dim=1).tolist(), strict=True))
+    return [model.config.labels[found[utterance.id]] for utterance in corpus]
+
+
+def keyword_metrics(model: Wav2Vec2ForSequenceClassification, corpus: Corpus) -> dict[str, float]:
+    """`accuracy`, and `words`, over how many."""
+    right = [word == u.text for word, u in zip(predicted_words(model, corpus), corpus, strict=True)]
+    return {"accuracy": float(np.mean(right)), "words": len(right)}
+
+
+def evaluate_keyword_model(model: Wav2Vec2ForSequenceClassification, test: Corpus, people: Corpus) -> dict[str, float]:
+    """`keyword_metrics` of words cut from `test`, whose speakers the model has not heard, and of `people`'s digits."""
+    human = {f"people_{name}": value for name, value in keyword_metrics(model, people).items()}
+    return {**keyword_metrics(model, cut_keywords(test)), **human}

@@ -1,0 +1,131 @@
+"""Who speaks: fine-tuning with ArcFace on the speakers of the training, verification on others."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from w2v2_teach.batching import padded_batches
+from w2v2_teach.corpus import Corpus
+from w2v2_teach.finetuning import TINY_RECIPE, Finetuning, FinetuningSettings, MicroBatch, begin
+from w2v2_teach.heads import Wav2Vec2ForSpeakerVerification
+from w2v2_teach.losses import arcface_loss
+from w2v2_teach.settings import setting
+from w2v2_teach.trainer import Losses
+from w2v2_teach.verification import Trials, all_pairs, detection_errors, equal_error_rate, error_rates_at
+
+
+@dataclass(frozen=True)
+class SpeakerSettings(FinetuningSettings):
+    """`FinetuningSettings`, and what ArcFace has of its own. The defaults are common for speakers."""
+
+    freeze_context_updates: int = setting(0, "updates in which the head alone is trained")
+    crop_seconds: float | None = setting(3.0, "longest piece of an utterance that is heard at once, in seconds")
+    layerdrop: float = setting(0.0, "a layer that is skipped has no output to mix, so it must be 0")
+    arcface: bool = setting(True, "angles and a margin; without, a plain softmax over dot products")
+    margin: float = setting(0.2, "m, by how much the angle to the own class is made larger, in radians")
+    scale: float = setting(30.0, "s, the length that embeddings are given")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.demand("layerdrop", self.layerdrop == 0, "0: a layer that is skipped has no output to mix")
+        self.demand("margin", 0 <= self.margin < np.pi, "in [0, π)")
+        self.demand("scale", self.scale > 0, "more than 0")
+
+
+TINY = SpeakerSettings(
+    **asdict(TINY_RECIPE)
+    | {
+        "updates": 800,
+        "warmup_updates": 80,
+        "hold_updates": 320,
+        "freeze_context_updates": 0,
+        "crop_seconds": 1.5,
+    }
+)
+
+
+class SpeakerRecognition(Finetuning):
+    """The speaker of an utterance among those of the training: `Wav2Vec2ForSpeakerVerification` and ArcFace."""
+
+    headline = ("loss", "accuracy")
+    recipes: ClassVar = {"base": SpeakerSettings(), "tiny": TINY}
+    model: Wav2Vec2ForSpeakerVerification
+    settings: SpeakerSettings
+
+    @classmethod
+    def begin(cls, start: str, settings: SpeakerSettings, train: Corpus, dev: Corpus) -> SpeakerRecognition:
+        """With a class for every speaker of `train`, on a mixture of all layers."""
+        head = {"labels": train.speakers, "use_weighted_layer_sum": True}
+        return cls(begin(Wav2Vec2ForSpeakerVerification, start, settings, **head), settings, train, dev)
+
+    def losses(self, model: nn.Module, micro_batch: MicroBatch) -> Losses:
+        """ArcFace or softmax, in nats, and how often the nearest class is the speaker's own."""
+        inputs, utterances = micro_batch
+        output = model(**inputs)
+        embeddings, weights = output.embeddings, output.class_weights  # (B, E), (S, E)
+        names = self.model.config.labels
+        labels = torch.tensor([names.index(u.speaker) for u in utterances], device=embeddings.device)  # (B,)
+        if self.settings.arcface:
+            loss = arcface_loss(embeddings, weights, labels, self.settings.margin, self.settings.scale)
+            nearest = F.normalize(embeddings) @ F.normalize(weights).T  # (B, S)
+        else:
+            nearest = embeddings @ weights.T
+            loss = F.cross_entropy(nearest, labels, reduction="sum")
+        return Losses(loss, {"accuracy": (nearest.argmax(dim=1) == labels).sum()})
+
+    def evaluate(self) -> dict[str, float]:
+        """Equal error rate over all pairs of the dev speakers' utterances."""
+        metrics = verification_metrics(speaker_trials(self.model, self.dev))
+        self.model.train()
+        return metrics
+
+
+@torch.no_grad()
+def speaker_embeddings(model: Wav2Vec2ForSpeakerVerification, corpus: Corpus) -> np.ndarray:
+    """(utterances, E), in the order of the corpus; leaves the model in evaluation mode."""
+    model.eval()
+    device = next(model.parameters()).device
+    found = {}
+    for batch in padded_batches(corpus):
+        output = model(batch.input_values.to(device), batch.attention_mask.to(device))
+        found |= dict(zip(batch.ids, output.embeddings.cpu().numpy(), strict=True))
+    return np.stack([found[utterance.id] for utterance in corpus])
+
+
+def speaker_trials(model: Wav2Vec2ForSpeakerVerification, corpus: Corpus) -> Trials:
+    """Every utterance of the corpus with every other."""
+    return all_pairs(speaker_embeddings(model, corpus), [utterance.speaker for utterance in corpus])
+
+
+def verification_metrics(trials: Trials) -> dict[str, float]:
+    """`eer`, equal error rate; its `threshold`; and `trials`, how many pairs that is measured on."""
+    rate, threshold = equal_error_rate(detection_errors(trials))
+    return {"eer": rate, "threshold": threshold, "trials": len(trials.scores)}
+
+
+def evaluate_speaker_model(
+    model: Wav2Vec2ForSpeakerVerification, dev: Corpus, test: Corpus, people: Corpus
+) -> dict[str, float]:
+    """Verification of speakers that the model has not heard.
+
+    Args:
+        model: what has been fine-tuned.
+        dev: where a threshold is chosen.
+        test: other speakers, on whom it is tried.
+        people: human speakers.
+
+    Returns:
+        `verification_metrics` of `test`, both errors at the threshold of `dev`, and the same metrics of `people`.
+    """
+    trials = speaker_trials(model, test)
+    chosen = verification_metrics(speaker_trials(model, dev))["threshold"]
+    accepts, rejects = error_rates_at(trials, chosen)
+    at_chosen = {"dev_threshold": chosen, "false_accepts": accepts, "false_rejects": rejects}
+    human = {f"people_{name}": value for name, value in verification_metrics(speaker_trials(model, people)).items()}
+    return {**verification_metrics(trials), **at_chosen, **human}
