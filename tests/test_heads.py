@@ -130,9 +130,13 @@ def test_padding_does_not_matter(base_style, mixed):
 
 def test_an_embedding_is_a_linear_map_of_the_statistics(shape):
     model = speaker_model(shape)
+    model.norm.running_mean.uniform_(-1, 1)
+    model.norm.running_var.uniform_(1, 2)
     output = model(X, MASK)
     base = model.wav2vec2(X, MASK)
-    wanted = model.embedding(statistics_pooling(base.last_hidden_state, base.frame_mask))
+    statistics = statistics_pooling(base.last_hidden_state, base.frame_mask)
+    standard = (statistics - model.norm.running_mean) / (model.norm.running_var + 1e-5).sqrt()
+    wanted = model.embedding(standard)
     torch.testing.assert_close(output.embeddings, wanted)
     assert output.embeddings.shape == (2, 6)
     assert output.class_weights.shape == (4, 6)

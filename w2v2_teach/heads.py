@@ -134,6 +134,9 @@ class Wav2Vec2ForSpeakerVerification(MixedLayers):
 
     def __init__(self, config: Wav2Vec2Config) -> None:
         super().__init__(config)
+        # Statistics have very different sizes; a batch norm brings them to one (as in ECAPA-TDNN, arXiv 2005.07143).
+        self.norm = nn.BatchNorm1d(2 * config.hidden_size, affine=False)
+        self.dropout = nn.Dropout(config.final_dropout)
         self.embedding = nn.Linear(2 * config.hidden_size, config.xvector_output_dim)
         self.class_weights = nn.Parameter(torch.empty(len(config.labels), config.xvector_output_dim))
         nn.init.xavier_normal_(self.class_weights)
@@ -141,6 +144,7 @@ class Wav2Vec2ForSpeakerVerification(MixedLayers):
     def forward(self, *args: Tensor | None, **kwargs: Tensor | None) -> SpeakerOutput:
         """(B, L) normalised waveforms → embeddings; arguments and errors as in `Wav2Vec2Model.forward`."""
         mixture = self.mix(*args, **kwargs)
-        embeddings = self.embedding(statistics_pooling(mixture.frames, mixture.frame_mask))
+        statistics = statistics_pooling(mixture.frames, mixture.frame_mask)  # (B, 2 D)
+        embeddings = self.embedding(self.dropout(self.norm(statistics)))  # (B, E)
         # A copy: several processes that train together find what was used by looking at how outputs were computed.
         return SpeakerOutput(embeddings.float(), self.class_weights.clone())
