@@ -58,6 +58,7 @@ class Wav2Vec2Config:
     num_conv_pos_embeddings: int = 128  # kernel width of the positional convolution, in frames
     num_conv_pos_embedding_groups: int = 16  # its groups
     do_stable_layer_norm: bool = False  # False: post-norm (BASE); True: pre-norm (LARGE)
+    causal: bool = False  # True: a frame's context comes from its past alone, as guessing what comes next asks for
     layer_norm_eps: float = 1e-5  # ε of the layer norms outside the encoder's convolutions
     initializer_range: float = 0.02  # standard deviation of the linear layers' first weights
     feat_proj_dropout: Probability = 0.1  # after the projection Z → D
@@ -80,6 +81,9 @@ class Wav2Vec2Config:
     num_negatives: int = 100  # K, distractors
     contrastive_logits_temperature: float = 0.1  # κ
     diversity_loss_weight: Weight = 0.1  # α
+    quantize_inputs: bool = False  # True: the context network reads code vectors (Table 4)
+    quantize_targets: bool = True  # False: the target is the latent frame itself (Table 4)
+    prediction_steps: tuple[int, ...] = tuple(range(1, 13))  # k, frames ahead that next-step prediction guesses
 
     # Heads, each read by one of the models in `heads`
     final_dropout: Probability = 0.1  # on the context, before the CTC head
@@ -90,7 +94,7 @@ class Wav2Vec2Config:
     xvector_output_dim: int = 512  # E, width of a speaker embedding
 
     def __post_init__(self) -> None:
-        for name in ("conv_dim", "conv_kernel", "conv_stride", "labels"):
+        for name in ("conv_dim", "conv_kernel", "conv_stride", "prediction_steps", "labels"):
             object.__setattr__(self, name, tuple(getattr(self, name)))  # JSON brings lists
         _validate(self)
 
@@ -101,8 +105,10 @@ class Wav2Vec2Config:
         return samples.clamp(min=0) if isinstance(samples, torch.Tensor) else max(samples, 0)
 
     def to_dict(self) -> dict[str, Any]:
-        """The content of a `config.json` that transformers reads (it refuses the gated NOTES encoder by its type)."""
-        values = {"model_type": "w2v2_teach_notes" if self.conv_gate else "wav2vec2", **asdict(self)}
+        """The content of a `config.json` that transformers reads; by its type it refuses what it does not have."""
+        varied = self.causal or self.quantize_inputs or not self.quantize_targets
+        model_type = "w2v2_teach_notes" if self.conv_gate else "w2v2_teach_varied" if varied else "wav2vec2"
+        values = {"model_type": model_type, **asdict(self)}
         labels = values.pop("labels")
         if labels:  # transformers' way to write them
             values["id2label"] = {str(i): label for i, label in enumerate(labels)}
@@ -117,7 +123,7 @@ class Wav2Vec2Config:
             ConfigError: another kind of model, or a setting that this model does not support.
         """
         model_type = values.get("model_type")
-        if model_type not in ("wav2vec2", "w2v2_teach_notes"):
+        if model_type not in ("wav2vec2", "w2v2_teach_notes", "w2v2_teach_varied"):
             raise ConfigError(f"model_type is {model_type!r}; only 'wav2vec2' can be loaded.")
         for name, off in UNSUPPORTED.items():
             if values.get(name, off) != off:
@@ -163,6 +169,10 @@ def _validate(config: Wav2Vec2Config) -> None:
         demand(name, len(getattr(config, name)) == layers, f"a tuple of {layers} entries, as many as conv_dim has")
     demand("conv_dim", not config.conv_gate or len(set(config.conv_dim)) == 1, "of one width where conv_gate is on")
     demand("feat_extract_norm", config.feat_extract_norm in ("group", "layer"), "'group' or 'layer'")
+    # Group norm's mean and variance run over the whole utterance, the future included; the gated encoder has it, too.
+    blind = config.feat_extract_norm == "layer" and not config.conv_gate
+    demand("feat_extract_norm", blind or not config.causal, "'layer', without conv_gate, where causal is on")
+    demand("prediction_steps", len(config.prediction_steps) > 0, "a tuple of at least one number of frames")
     demand("feat_extract_activation", config.feat_extract_activation in ("gelu", "relu"), "'gelu' or 'relu'")
     for name, divisor in (
         ("hidden_size", "num_attention_heads"),

@@ -32,12 +32,14 @@ class ConvPositionalEmbedding(nn.Module):
     """A grouped convolution over time whose output is added to its input: position told by the neighbourhood.
 
     It stands where other Transformers have sinusoids or learned vectors; it is relative and knows no longest utterance.
+    A frame looks half a kernel to each side, or, with `causal`, a whole one back.
     """
 
     def __init__(self, config: Wav2Vec2Config) -> None:
         super().__init__()
         kernel, width = config.num_conv_pos_embeddings, config.hidden_size
-        conv = nn.Conv1d(width, width, kernel, padding=kernel // 2, groups=config.num_conv_pos_embedding_groups)
+        padding = kernel - 1 if config.causal else kernel // 2  # at both ends; what is too much is cut off on the right
+        conv = nn.Conv1d(width, width, kernel, padding=padding, groups=config.num_conv_pos_embedding_groups)
         nn.init.normal_(conv.weight, std=(4 / (kernel * width)) ** 0.5)
         nn.init.zeros_(conv.bias)
         self.conv = weight_norm(conv, dim=2)  # one length g for each of the kernel's positions
@@ -45,7 +47,7 @@ class ConvPositionalEmbedding(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:  # (B, T, D) → (B, T, D)
         frames = x.shape[1]
-        x = self.conv(x.transpose(1, 2))[:, :, :frames]  # (B, D, T): an even kernel makes one frame too many
+        x = self.conv(x.transpose(1, 2))[:, :, :frames]  # (B, D, T): without what the padding makes too many
         return self.activation(x).transpose(1, 2)
 
 
@@ -55,6 +57,7 @@ class SelfAttention(nn.Module):
     def __init__(self, config: Wav2Vec2Config) -> None:
         super().__init__()
         self.num_heads = config.num_attention_heads
+        self.causal = config.causal
         self.dropout = config.attention_dropout
         self.q_proj = _linear(config, config.hidden_size, config.hidden_size)
         self.k_proj = _linear(config, config.hidden_size, config.hidden_size)
@@ -66,10 +69,14 @@ class SelfAttention(nn.Module):
     ) -> tuple[Tensor, Tensor | None]:
         """(B, T, D) → (B, T, D), and the attention weights (B, H, T, T) where they are asked for.
 
-        `frame_mask` (B, T) is True for real frames; no frame attends to the others.
+        `frame_mask` (B, T) is True for real frames; no frame attends to the others. With `causal`, none attends to a
+        later one either.
         """
         q, k, v = (self._split(project(x)) for project in (self.q_proj, self.k_proj, self.v_proj))  # (B, H, T, D/H)
         keys = None if frame_mask is None else frame_mask[:, None, None, :]  # (B, 1, 1, T)
+        if self.causal:
+            past = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool, device=x.device).tril()  # (T, T), query by key
+            keys = past if keys is None else keys & past  # (B, 1, T, T)
         dropout = self.dropout if self.training else 0.0
         attention = None
         if output_attentions:

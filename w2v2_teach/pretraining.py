@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from w2v2_teach.audio import SAMPLE_RATE
 from w2v2_teach.batching import UpdateBatches, own_share
+from w2v2_teach.checkpoints import Pretrained
 from w2v2_teach.config import Wav2Vec2Config
 from w2v2_teach.corpus import Corpus
 from w2v2_teach.evaluation import codebook_metrics, contrastive_metrics
@@ -127,13 +128,15 @@ class CropDataset(UpdateBatches):
 class Pretraining:
     """The task for a `Trainer`: masked contrastive learning on the crops of a corpus."""
 
-    headline = ("loss", "accuracy", "code_perplexity")
+    objective = "masked contrastive"
+    model_class: ClassVar[type[Pretrained]] = Wav2Vec2ForPreTraining
+    headline: tuple[str, ...] = ("loss", "accuracy", "code_perplexity")
     may_freeze = False
 
     def __init__(self, config: Wav2Vec2Config, settings: PretrainingSettings, train: Corpus, dev: Corpus) -> None:
         torch.manual_seed(settings.seed)
         self.config, self.settings, self.train_corpus, self.dev = config, settings, train, dev
-        self.model = Wav2Vec2ForPreTraining(config)
+        self.model = self.model_class(config)
         self.dataset = CropDataset(train, config, settings)
 
     def prepare(self, batch: Crops, update: int, generator: torch.Generator) -> Work:
@@ -219,4 +222,4 @@ class Pretraining:
     def identity(self) -> dict[str, Any]:
         """The model's configuration and the speech."""
         corpora = {name: repr(corpus) for name, corpus in (("train", self.train_corpus), ("dev", self.dev))}
-        return {"objective": "masked contrastive", "config": self.config.to_dict(), **corpora}
+        return {"objective": self.objective, "config": self.config.to_dict(), **corpora}
