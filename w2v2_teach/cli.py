@@ -26,7 +26,8 @@ from w2v2_teach.files import replacing
 from w2v2_teach.finetuning import Finetuning, FinetuningSettings, SpeechRecognition
 from w2v2_teach.heads import Wav2Vec2ForCTC
 from w2v2_teach.model import Wav2Vec2ForPreTraining
-from w2v2_teach.pretraining import RECIPES, Pretraining, PretrainingSettings
+from w2v2_teach.objective_tasks import OBJECTIVES
+from w2v2_teach.pretraining import RECIPES, PretrainingSettings
 from w2v2_teach.processes import process_group
 from w2v2_teach.recognition import evaluate_recogniser
 from w2v2_teach.run_folder import RunError
@@ -51,6 +52,15 @@ class Preset(str, Enum):
     tiny = "tiny"
     base = "base"
     large = "large"
+
+
+class Objective(str, Enum):
+    """What `pretrain` can ask of speech without labels."""
+
+    masked = "masked"
+    next_step = "next-step"
+    next_token = "next-token"
+    joint_next_token = "joint-next-token"
 
 
 class TaskName(str, Enum):
@@ -126,6 +136,10 @@ def download(name: Download) -> None:
 def pretrain(
     out: Annotated[Path, typer.Option(help="folder for state, metrics and model")],
     preset: Annotated[Preset, typer.Option(help="model and recipe")] = Preset.tiny,
+    objective: Annotated[
+        Objective,
+        typer.Option(help="guess what is masked (the paper), the frames ahead, or the next code of a frozen quantizer"),
+    ] = Objective.masked,
     speech: Annotated[str, typer.Option("--corpus", help="toy, or a folder with train and dev speech")] = "toy",
     resume: Annotated[bool, typer.Option("--resume", help="go on from the state in the folder")] = False,
     *,
@@ -135,9 +149,10 @@ def pretrain(
 
     On several devices: torchrun --nproc-per-node 2 -m w2v2_teach.cli pretrain …
     """
-    with plain_errors(SettingsError, CorpusNotFound, RunError), process_group() as own_device:
+    expected = SettingsError, ConfigError, CheckpointError, CorpusNotFound, RunError
+    with plain_errors(*expected), process_group() as own_device:
         settings = replace(RECIPES[preset.value], **options)
-        task = Pretraining(PRESETS[preset.value], settings, *corpus.train_and_dev(speech))
+        task = OBJECTIVES[objective.value](PRESETS[preset.value], settings, *corpus.train_and_dev(speech))
         trainer = Trainer(task, settings, out, own_device)
         trainer.start(resume)
         trainer.train()
