@@ -21,13 +21,13 @@ def frames_of(letters, certainty):
     """(T, V) log probabilities of frames, each of which says one token with a logit of `certainty`."""
     logits = torch.zeros(len(letters), len(VOCABULARY))
     for t, letter in enumerate(letters):
-        logits[t, 0 if letter == "-" else VOCABULARY.encode(letter)[0]] = certainty
+        logits[t, VOCABULARY.tokens.index("<pad>" if letter == "-" else letter)] = certainty
     return logits.log_softmax(dim=1)
 
 
 @pytest.fixture(scope="module")
 def explorer():
-    frames = ["g-o--- -o-n-", "nn-o- g-o---"]
+    frames = ["g-o---|-o-n-", "nn-o-|g-o---"]
     moments = {0: [frames_of("-" * 12, 1.0)] * 2}
     moments |= {update: [frames_of(f, update / 10) for f in frames] for update in (20, 40, 60)}
     return emergence_explorer(moments, UTTERANCES, VOCABULARY, HOP)
