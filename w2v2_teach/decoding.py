@@ -1,0 +1,243 @@
+"""From probabilities to words: greedy decoding, beam search with a word n-gram model, times of words, error rates."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from typing import NamedTuple
+
+import jiwer
+import numpy as np
+from torch import Tensor
+
+from w2v2_teach.audio import SAMPLE_RATE
+from w2v2_teach.config import Wav2Vec2Config
+from w2v2_teach.corpus import Interval
+from w2v2_teach.ctc import TokenSpan, collapse
+from w2v2_teach.feature_encoder import receptive_field
+from w2v2_teach.vocabulary import DELIMITER, Vocabulary
+
+START, END, UNKNOWN = "<s>", "</s>", "<unk>"  # of a sentence; and any word that the training texts do not have
+LEAST_PROBABILITY = 1e-4  # beam search leaves out tokens below it: nearly all, for CTC's frames are sure of themselves
+
+
+def greedy_decode(log_probs: Tensor, blank: int = 0) -> list[int]:
+    """(T, V) → token ids: the likeliest token of each frame, collapsed."""
+    return collapse(log_probs.argmax(dim=1).tolist(), blank)
+
+
+class NGramModel:
+    """Probability of the next word given the n - 1 before it, by interpolated Witten-Bell smoothing.
+
+    A context that was seen c times, with w different words after it, gives c / (c + w) of the probability to what was
+    counted, and the rest to the context that is one word shorter; the shortest one, to all words alike.
+    """
+
+    def __init__(self, counts: dict[tuple[str, ...], Counter[str]], order: int) -> None:
+        """Give the words counted after each context of 0 … order - 1 words."""
+        self.counts, self.order = counts, order
+        self.words = tuple(sorted({END, UNKNOWN, *counts[()]}))  # all that can come next
+
+    @classmethod
+    def from_texts(cls, texts: Iterable[str], order: int = 3) -> NGramModel:
+        """Count the words of sentences, each after all contexts of fewer than `order` words."""
+        counts: dict[tuple[str, ...], Counter[str]] = defaultdict(Counter)
+        for text in texts:
+            words = [START] * (order - 1) + text.split() + [END]
+            for i in range(order - 1, len(words)):
+                for length in range(order):
+                    counts[tuple(words[i - length : i])][words[i]] += 1
+        return cls(dict(counts), order)
+
+    def log_prob(self, word: str, history: Sequence[str]) -> float:
+        """log P(word | history) in nats.
+
+        Args:
+            word: the next word, or "</s>" for the end; one that is not among `words` has the probability of "<unk>".
+            history: all words before it in its sentence.
+        """
+        context = ([START] * self.order + list(history))[len(history) + 1 :]
+        return math.log(self._probability(word if word in self.words else UNKNOWN, tuple(context)))
+
+    def _probability(self, word: str, context: tuple[str, ...]) -> float:
+        shorter = self._probability(word, context[1:]) if context else 1 / len(self.words)
+        if context not in self.counts:
+            return shorter
+        counts = self.counts[context]
+        seen, different = counts.total(), len(counts)
+        return (counts[word] + different * shorter) / (seen + different)
+
+
+class Hypothesis(NamedTuple):
+    """A text that beam search found."""
+
+    text: str
+    score: float  # log P(text | frames), plus what the language model and the word bonus add
+
+
+def beam_search(
+    log_probs: Tensor,
+    vocabulary: Vocabulary,
+    *,
+    width: int = 25,
+    language_model: NGramModel | None = None,
+    weight: float = 0.5,
+    word_bonus: float = 0.0,
+) -> list[Hypothesis]:
+    """Prefix beam search: frame by frame, the likeliest beginnings of a text, each summed over its paths.
+
+    The score is log P(text | frames) + weight · log P_LM(text) + word_bonus · words; the last two are added where a
+    word ends (shallow fusion).
+
+    Args:
+        log_probs: (T, V) log softmax.
+        vocabulary: the V tokens.
+        width: beginnings that are kept after each frame.
+        language_model: of words; None for none.
+        weight: of the language model.
+        word_bonus: for each word, since every word costs probability.
+
+    Returns:
+        The texts that are left after the last frame, best first.
+    """
+    words = _WordScores(vocabulary, language_model, weight, word_bonus)
+    beams = {(): (0.0, -math.inf)}  # beginning → log probabilities of its paths that end in the blank, and in a token
+    for frame in log_probs.tolist():
+        least = min(math.log(LEAST_PROBABILITY), max(frame))
+        candidates = [(token, p) for token, p in enumerate(frame) if p >= least]
+        grown = _grow(beams, candidates, vocabulary.blank)
+        best = sorted(grown, key=lambda prefix: _log_add(*grown[prefix]) + words.score(prefix), reverse=True)
+        beams = {prefix: grown[prefix] for prefix in best[:width]}
+    return words.hypotheses({prefix: _log_add(*ends) for prefix, ends in beams.items()})
+
+
+Prefix = tuple[int, ...]
+Ends = tuple[float, float]
+
+
+def _grow(beams: dict[Prefix, Ends], candidates: list[tuple[int, float]], blank: int) -> dict[Prefix, list[float]]:
+    """One frame later: paths of each beginning that end in the blank and in a token, log probabilities."""
+    grown: dict[Prefix, list[float]] = defaultdict(lambda: [-math.inf, -math.inf])
+    for prefix, (in_blank, in_token) in beams.items():
+        total = _log_add(in_blank, in_token)
+        for token, p in candidates:
+            if token == blank:
+                grown[prefix][0] = _log_add(grown[prefix][0], total + p)
+                continue
+            longer, before = grown[(*prefix, token)], total
+            if prefix and token == prefix[-1]:  # the same token goes on, unless a blank has come between
+                grown[prefix][1] = _log_add(grown[prefix][1], in_token + p)
+                before = in_blank
+            longer[1] = _log_add(longer[1], before + p)
+    return grown
+
+
+def _log_add(a: float, b: float) -> float:
+    """log (eᵃ + eᵇ)"""
+    low, high = (a, b) if a < b else (b, a)
+    return high if low == -math.inf else high + math.log1p(math.exp(low - high))
+
+
+class _WordScores:
+    """What language model and word bonus add to the beginnings of texts; each word is looked up once."""
+
+    def __init__(
+        self, vocabulary: Vocabulary, language_model: NGramModel | None, weight: float, word_bonus: float
+    ) -> None:
+        self.vocabulary, self.model = vocabulary, language_model
+        self.weight, self.bonus = weight, word_bonus
+        self.delimiter = vocabulary.tokens.index(DELIMITER)
+        self.known: dict[Prefix, float] = {(): 0.0}
+
+    def score(self, prefix: Prefix) -> float:
+        """Of the words that have ended; one that is being written counts nothing yet."""
+        if prefix not in self.known:
+            score = self.score(prefix[:-1])
+            if prefix[-1] == self.delimiter and prefix[-2:-1] not in ((), (self.delimiter,)):
+                score += self._word(self.vocabulary.decode(prefix).split())
+            self.known[prefix] = score
+        return self.known[prefix]
+
+    def _word(self, words: Sequence[str]) -> float:
+        """The last word after those before it."""
+        return self.bonus + self._log_prob(words[-1], words[:-1])
+
+    def _log_prob(self, word: str, history: Sequence[str]) -> float:
+        return 0.0 if self.model is None else self.weight * self.model.log_prob(word, history)
+
+    def hypotheses(self, beams: dict[Prefix, float]) -> list[Hypothesis]:
+        """Whole texts, best first, the last word and the end scored; what differs in spaces only is one text."""
+        probabilities: dict[str, float] = defaultdict(lambda: -math.inf)
+        for prefix, log_prob in beams.items():
+            text = self.vocabulary.decode(prefix)
+            probabilities[text] = _log_add(probabilities[text], log_prob)
+        found = [Hypothesis(text, p + self._text(text.split())) for text, p in probabilities.items()]
+        return sorted(found, key=lambda hypothesis: hypothesis.score, reverse=True)
+
+    def _text(self, words: Sequence[str]) -> float:
+        return sum(self._word(words[: i + 1]) for i in range(len(words))) + self._log_prob(END, words)
+
+
+class Word(NamedTuple):
+    """A word and when it is said."""
+
+    start: float  # s
+    end: float  # s
+    text: str
+    confidence: float  # mean probability of its letters
+
+
+def word_times(spans: Sequence[TokenSpan], vocabulary: Vocabulary, config: Wav2Vec2Config) -> list[Word]:
+    """Words with their times, from the alignment of their letters.
+
+    A letter's span is a frame or two somewhere in its sound, and so is the delimiter's: the blank frames between a
+    word and its delimiter are shared evenly. The first word begins, and the last one ends, with its own spans.
+
+    Args:
+        spans: of a whole text, delimiters included, from `forced_alignment`.
+        vocabulary: of the tokens.
+        config: of the model whose frames they are.
+    """
+    delimiter = vocabulary.tokens.index(DELIMITER)
+    words = []
+    for is_delimiter, positions in groupby(range(len(spans)), key=lambda i: spans[i].token == delimiter):
+        if is_delimiter:
+            continue
+        indices = list(positions)
+        first, last = indices[0], indices[-1]
+        letters = spans[first : last + 1]
+        start, end = letters[0].first, letters[-1].last  # frames
+        if first > 0:
+            start = (spans[first - 1].last + start) / 2
+        if last + 1 < len(spans):
+            end = (end + spans[last + 1].first) / 2
+        text = vocabulary.decode(span.token for span in letters)
+        confidence = sum(span.confidence for span in letters) / len(letters)
+        words.append(Word(_edge(start, config), _edge(end, config), text, confidence))
+    return words
+
+
+def _edge(frame: float, config: Wav2Vec2Config) -> float:
+    """Where a frame begins, in seconds: half a hop before the middle of what it sees."""
+    field = receptive_field(config)[-1]
+    return (frame * field.hop + (field.samples - field.hop) / 2) / SAMPLE_RATE
+
+
+def boundary_errors(found: Sequence[Interval], true: Sequence[Interval]) -> np.ndarray:
+    """Distances in seconds of the found starts and ends from the true ones, (2 · words,): start, end, start, …
+
+    Raises:
+        ValueError: the words are not the same.
+    """
+    if [word.label for word in found] != [word.label for word in true]:
+        raise ValueError(f"the words differ: {[w.label for w in found]} were found, {[w.label for w in true]} are true")
+    boundaries = [np.array([(word.start, word.end) for word in words]).flatten() for words in (found, true)]
+    return np.abs(boundaries[0] - boundaries[1])
+
+
+def error_rates(references: Sequence[str], hypotheses: Sequence[str]) -> dict[str, float]:
+    """`wer` and `cer`: words, and characters, to be replaced, removed or added, as a share of the references'."""
+    references, hypotheses = list(references), list(hypotheses)
+    return {"wer": jiwer.wer(references, hypotheses), "cer": jiwer.cer(references, hypotheses)}
