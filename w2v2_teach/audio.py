@@ -124,7 +124,7 @@ def _open(source: Source) -> soundfile.SoundFile:
         return soundfile.SoundFile(source)
     except soundfile.LibsndfileError as error:
         raise AudioError(f"{name} is not audio that libsndfile reads: {error.error_string}") from error
-    except TypeError as error:  # a `.raw` file has no header, so soundfile asks for the rate
+    except (TypeError, UnicodeEncodeError) as error:  # a `.raw` file has no header; a name that is no Unicode text
         raise AudioError(f"{name} is not audio that libsndfile reads: {error}") from error
 
 

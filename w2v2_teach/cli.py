@@ -1,4 +1,4 @@
-"""The command line: `w2v2-teach check | download | pretrain | finetune | evaluate`."""
+"""The command line: `w2v2-teach check | download | pretrain | finetune | evaluate | transcribe`."""
 
 from __future__ import annotations
 
@@ -15,9 +15,11 @@ from typing import Annotated, Any
 import typer
 
 from w2v2_teach import corpus
+from w2v2_teach.audio import AudioError
 from w2v2_teach.checkpoints import CheckpointError, Pretrained, architecture, pretrained_file
 from w2v2_teach.config import PRESETS, ConfigError
 from w2v2_teach.corpus import CorpusNotFound, CorpusTooShort
+from w2v2_teach.decoding import NGramModel
 from w2v2_teach.display import device, versions
 from w2v2_teach.downloads import DownloadError
 from w2v2_teach.environment import check_environment
@@ -33,6 +35,7 @@ from w2v2_teach.recognition import evaluate_recogniser
 from w2v2_teach.run_folder import RunError
 from w2v2_teach.settings import SettingsError, TrainingSettings
 from w2v2_teach.trainer import Trainer
+from w2v2_teach.transcription import Recogniser, Transcript, json_line, subtitles
 from w2v2_teach.vocabulary import Vocabulary, VocabularyError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -67,6 +70,14 @@ class TaskName(str, Enum):
     """What `finetune` can teach."""
 
     asr = "asr"
+
+
+class Layout(str, Enum):
+    """How `transcribe` writes a transcript."""
+
+    text = "text"
+    json = "json"
+    srt = "srt"
 
 
 class Recipe(str, Enum):
@@ -223,6 +234,52 @@ EVALUATIONS: dict[str, Callable[[Any, str], dict[str, Any]]] = {
     "Wav2Vec2ForPreTraining": _evaluate_pretrained,
     "Wav2Vec2ForCTC": _evaluate_recogniser,
 }
+
+
+@app.command()
+def transcribe(
+    files: Annotated[list[Path], typer.Argument(help="sound: WAV, FLAC, OGG, MP3, of any length", metavar="FILE …")],
+    model: Annotated[str, typer.Option(help="a folder, a checkpoint of the course, or a hub id")] = "tiny-asr",
+    layout: Annotated[
+        Layout,
+        typer.Option(
+            "--format",
+            help="text: one line a file; json: one object a line, with word times (s) and confidence; srt: subtitles",
+        ),
+    ] = Layout.text,
+    beam: Annotated[
+        bool, typer.Option("--beam", help="beam search with word statistics of the toy corpus: for its sentences only")
+    ] = False,
+) -> None:
+    """Write down what is said in sound files.
+
+    A file that cannot be used is named on the standard error, the others are written all the same, and the exit
+    status is 1.
+    """
+    if layout is Layout.srt and len(files) > 1:
+        raise typer.BadParameter(
+            "subtitles belong to one recording; give one FILE at a time", param_hint="'--format srt'"
+        )
+    with plain_errors(CheckpointError, ConfigError, VocabularyError, CorpusNotFound):
+        texts = [utterance.text for utterance in corpus.toy_speech().split("train")] if beam else []
+        recogniser = Recogniser.from_pretrained(model, NGramModel.from_texts(texts) if beam else None)
+        recogniser.model.to(device())
+    failed = False
+    for file in files:
+        try:
+            typer.echo(_written(file, recogniser.transcribe(file), layout), nl=False)
+        except AudioError as error:
+            typer.echo(error, err=True)
+            failed = True
+    if failed:
+        raise typer.Exit(1)
+
+
+def _written(file: Path, transcript: Transcript, layout: Layout) -> str:
+    """A transcript as the command prints it."""
+    if layout is Layout.srt:
+        return subtitles(transcript.words)
+    return f"{transcript.text}\n" if layout is Layout.text else json_line(str(file), transcript)
 
 
 if __name__ == "__main__":
