@@ -238,7 +238,7 @@ EVALUATIONS: dict[str, Callable[[Any, str], dict[str, Any]]] = {
 
 @app.command()
 def transcribe(
-    files: Annotated[list[Path], typer.Argument(help="sound: WAV, FLAC, OGG, MP3, of any length", metavar="FILE …")],
+    files: Annotated[list[Path], typer.Argument(help="sound: WAV, FLAC, OGG, MP3, of any length", metavar="FILE")],
     model: Annotated[str, typer.Option(help="a folder, a checkpoint of the course, or a hub id")] = "tiny-asr",
     layout: Annotated[
         Layout,
@@ -251,11 +251,7 @@ def transcribe(
         bool, typer.Option("--beam", help="beam search with word statistics of the toy corpus: for its sentences only")
     ] = False,
 ) -> None:
-    """Write down what is said in sound files.
-
-    A file that cannot be used is named on the standard error, the others are written all the same, and the exit
-    status is 1.
-    """
+    """Write down what is said in sound files; one that cannot be used is named, and the others are written."""
     if layout is Layout.srt and len(files) > 1:
         raise typer.BadParameter(
             "subtitles belong to one recording; give one FILE at a time", param_hint="'--format srt'"
