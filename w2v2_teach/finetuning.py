@@ -69,7 +69,7 @@ TINY_RECIPE = FinetuningSettings(
     warmup_updates=300,
     hold_updates=1_200,
     freeze_context_updates=100,
-    mask_time_prob=0.05,
+    mask_time_prob=0.075,
     mask_time_length=5,
     mask_channel_prob=0.008,
     mask_channel_length=16,
@@ -98,7 +98,8 @@ def begin(model_class: type[Model], start: str, settings: FinetuningSettings, **
     dropout = dict.fromkeys(("hidden_dropout", "final_dropout"), settings.dropout)
     model = model_class(replace(shape, layerdrop=settings.layerdrop, **dropout, **head))
     if pretrained is not None:
-        model.wav2vec2.load_state_dict(pretrained.state_dict())
+        names = model.wav2vec2.state_dict().keys()  # fewer than there are, where `head` keeps the lower layers only
+        model.wav2vec2.load_state_dict({k: v for k, v in pretrained.state_dict().items() if k in names})
     return model
 
 

@@ -26,7 +26,9 @@ class SpeakerSettings(FinetuningSettings):
 
     freeze_context_updates: int = setting(0, "updates in which the head alone is trained")
     crop_seconds: float | None = setting(3.0, "longest piece of an utterance that is heard at once, in seconds")
+    keep_layers: int | None = setting(None, "Transformer layers to keep, from the bottom; all if not given")
     layerdrop: float = setting(0.0, "a layer that is skipped has no output to mix, so it must be 0")
+    embedding_dim: int = setting(512, "E, numbers in an embedding")
     arcface: bool = setting(True, "angles and a margin; without, a plain softmax over dot products")
     margin: float = setting(0.2, "m, by how much the angle to the own class is made larger, in radians")
     scale: float = setting(30.0, "s, the length that embeddings are given")
@@ -34,6 +36,8 @@ class SpeakerSettings(FinetuningSettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.demand("layerdrop", self.layerdrop == 0, "0: a layer that is skipped has no output to mix")
+        self.demand("keep_layers", self.keep_layers is None or self.keep_layers >= 1, "1 or more")
+        self.demand("embedding_dim", self.embedding_dim >= 1, "1 or more")
         self.demand("margin", 0 <= self.margin < np.pi, "in [0, π)")
         self.demand("scale", self.scale > 0, "more than 0")
 
@@ -44,8 +48,14 @@ TINY = SpeakerSettings(
         "updates": 800,
         "warmup_updates": 80,
         "hold_updates": 320,
-        "freeze_context_updates": 0,
+        "freeze_context_updates": 300,
+        "rate_decay": 0.3,
         "crop_seconds": 1.5,
+        "dropout": 0.2,
+        "keep_layers": 1,
+        "embedding_dim": 128,
+        "margin": 0.5,
+        "scale": 10.0,
     }
 )
 
@@ -60,8 +70,10 @@ class SpeakerRecognition(Finetuning):
 
     @classmethod
     def begin(cls, start: str, settings: SpeakerSettings, train: Corpus, dev: Corpus) -> SpeakerRecognition:
-        """With a class for every speaker of `train`, on a mixture of all layers."""
-        head = {"labels": train.speakers, "use_weighted_layer_sum": True}
+        """With a class for every speaker of `train`, on a mixture of the layers that are kept."""
+        head = {"labels": train.speakers, "use_weighted_layer_sum": True, "xvector_output_dim": settings.embedding_dim}
+        if settings.keep_layers is not None:
+            head["num_hidden_layers"] = settings.keep_layers
         return cls(begin(Wav2Vec2ForSpeakerVerification, start, settings, **head), settings, train, dev)
 
     def losses(self, model: nn.Module, micro_batch: MicroBatch) -> Losses:

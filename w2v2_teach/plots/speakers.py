@@ -24,14 +24,14 @@ def one_margin(angle: float, other: float, margin: float) -> Figure:
     for degrees, colour, name in ((0, COLOURS["c"], "own class"), (other, COLOURS["lit"], "other class")):
         x, y = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
         ax.annotate("", (x, y), (0, 0), arrowprops={"arrowstyle": "-|>", "color": colour, "lw": 4})
-        ax.text(1.08 * x, 1.08 * y, name, color=colour, fontsize=15, ha="left" if x > 0.1 else "center", va="bottom")
+        ax.text(1.08 * x - 0.1 * y, 1.08 * y, name, color=colour, fontsize=15, va="bottom")
     for degrees, dash, name in ((angle, "-", "x"), (angle + margin, "--", "x, as the loss sees it")):
         x, y = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
         ax.plot([0, x], [0, y], dash, color="black", linewidth=2.5)
         ax.plot(x, y, "o", color="black", markersize=9)
         ax.text(1.08 * x, 1.08 * y, name, fontsize=15, va="bottom")
     for start, end, radius, text in ((0, angle, 0.42, "θ"), (angle, angle + margin, 0.62, "m")):
-        ax.add_patch(Arc((0, 0), 2 * radius, 2 * radius, theta1=start, theta2=end, linewidth=2))
+        ax.add_patch(Arc((0, 0), 2 * radius, 2 * radius, theta1=start, theta2=end, linewidth=2, edgecolor="black"))
         middle = np.radians((start + end) / 2)
         ax.text((radius + 0.09) * np.cos(middle), (radius + 0.09) * np.sin(middle), text, fontsize=16, ha="center")
     ax.set(xlim=(-0.15, 2.0), ylim=(-0.15, 1.3))
@@ -68,6 +68,7 @@ def circles(panels: Mapping[str, Toy]) -> Figure:
     for ax, (title, toy) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
         _draw_embeddings(ax, *toy)
         ax.set_title(title)
+        ax.spines[:].set_visible(False)
     return figure
 
 
@@ -174,11 +175,13 @@ def _draw_tradeoff(ax: Axes, curves: Mapping[str, DetectionErrors], marks: Mappi
     ax.legend(loc="upper right")
 
 
-def threshold_view(trials: Trials, errors: DetectionErrors, threshold: float, point: tuple[float, float]) -> Figure:
+def threshold_view(
+    trials: Trials, errors: DetectionErrors, threshold: float, point: tuple[float, float], title: str
+) -> Figure:
     """One threshold among the scores, and the point of the DET curve that it is."""
     figure = Figure(figsize=(12.5, 5.4), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(1.25, 1))
     _draw_scores(left, trials, threshold)
-    left.set_title("Accepted: right of the line")
+    left.set_title(title)
     _draw_tradeoff(right, {"all thresholds": errors}, {"this one": point})
     return figure
