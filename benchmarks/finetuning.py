@@ -36,7 +36,7 @@ METRICS = {"wer": "WER greedy", "cer": "CER greedy", "beam_wer": "WER beam + n-g
 ALL = 0.0  # minutes: all there are
 
 # Updates by minutes of labels: more labels are worth more updates. Warm-up, hold and decay keep their shares.
-UPDATES = {1.0: 600, 3.0: 800, 10.0: 1_200, ALL: 3_000}
+UPDATES = {1.0: 200, 3.0: 400, 10.0: 500, ALL: 800}
 NOTHING_FROZEN = ("--no-freeze-encoder", "--freeze-context-updates", "0")  # random weights have nothing worth keeping
 
 
@@ -60,16 +60,15 @@ class Run(NamedTuple):
         words = ["finetune", "asr", "--start", self.start, "--out", str(self.folder), "--seed", str(self.seed)]
         words += [word for name, value in schedule.items() for word in (f"--{name}", str(value))]
         words += ["--minutes", f"{self.minutes:g}"] if self.minutes else []
-        words += ["--batch-size", "8" if self.minutes else "16", "--evaluate-every", str(updates)]
-        return [*words, *self.options]
+        return [*words, "--batch-size", "8", "--evaluate-every", str(updates), *self.options]
 
 
 def label_runs() -> list[Run]:
     return [
         Run("labels", start, minutes, seed, NOTHING_FROZEN if start == SCRATCH else ())
+        for seed in SEEDS
         for minutes in UPDATES
         for start in (PRETRAINED, SCRATCH)
-        for seed in SEEDS
     ]
 
 
@@ -84,7 +83,7 @@ def recipe_runs() -> list[Run]:
         "gradual unfreezing": ("--unfreeze-every", "50"),
         "ULMFiT, all three": (*slanted, "--rate-decay", "0.385", "--unfreeze-every", "50"),
     }
-    return [Run(row, PRETRAINED, 3.0, seed, options) for row, options in recipes.items() for seed in SEEDS]
+    return [Run(row, PRETRAINED, 3.0, seed, options) for seed in SEEDS for row, options in recipes.items()]
 
 
 def result_of(run: Run) -> dict[str, object]:
