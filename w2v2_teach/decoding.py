@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import heapq
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from typing import NamedTuple
 
@@ -20,7 +22,7 @@ from w2v2_teach.feature_encoder import receptive_field
 from w2v2_teach.vocabulary import DELIMITER, Vocabulary
 
 START, END, UNKNOWN = "<s>", "</s>", "<unk>"  # of a sentence; and any word that the training texts do not have
-LEAST_PROBABILITY = 1e-4  # beam search leaves out tokens below it: nearly all, for CTC's frames are sure of themselves
+LEAST_PROBABILITY = 1e-3  # beam search leaves out tokens below it: nearly all, for CTC's frames are sure of themselves
 
 
 def greedy_decode(log_probs: Tensor, blank: int = 0) -> list[int]:
@@ -103,45 +105,63 @@ def beam_search(
         The texts that are left after the last frame, best first.
     """
     words = _WordScores(vocabulary, language_model, weight, word_bonus)
-    beams = {(): (0.0, -math.inf)}  # beginning → log probabilities of its paths that end in the blank, and in a token
-    for frame in log_probs.tolist():
-        least = min(math.log(LEAST_PROBABILITY), max(frame))
+    beams = {(): _Beam(in_blank=1.0)}
+    scale = 0.0  # log of what probabilities have been divided by, so that long sounds do not end at 0
+    for frame in log_probs.exp().tolist():
+        least = min(LEAST_PROBABILITY, max(frame))
         candidates = [(token, p) for token, p in enumerate(frame) if p >= least]
-        grown = _grow(beams, candidates, vocabulary.blank)
-        best = sorted(grown, key=lambda prefix: _log_add(*grown[prefix]) + words.score(prefix), reverse=True)
-        beams = {prefix: grown[prefix] for prefix in best[:width]}
-    return words.hypotheses({prefix: _log_add(*ends) for prefix, ends in beams.items()})
+        grown = _grow(beams, candidates, vocabulary.blank, words)
+        best = heapq.nlargest(width, grown.items(), key=lambda item: item[1].score)
+        most = max(beam.total for _, beam in best)
+        scale += math.log(most)
+        beams = {prefix: _Beam(b.in_blank / most, b.in_token / most, b.fused) for prefix, b in best}
+    return words.hypotheses({prefix: scale + math.log(beam.total) for prefix, beam in beams.items() if beam.total})
 
 
 Prefix = tuple[int, ...]
-Ends = tuple[float, float]
 
 
-def _grow(beams: dict[Prefix, Ends], candidates: list[tuple[int, float]], blank: int) -> dict[Prefix, list[float]]:
-    """One frame later: paths of each beginning that end in the blank and in a token, log probabilities."""
-    grown: dict[Prefix, list[float]] = defaultdict(lambda: [-math.inf, -math.inf])
-    for prefix, (in_blank, in_token) in beams.items():
-        total = _log_add(in_blank, in_token)
+@dataclass(slots=True)
+class _Beam:
+    """A beginning of a text: the probability of its paths, and what its words add to the score."""
+
+    in_blank: float = 0.0  # of the paths that end in the blank
+    in_token: float = 0.0  # of those that end in its last token
+    fused: float = 0.0  # language model and bonus of the words that have ended
+
+    @property
+    def total(self) -> float:
+        return self.in_blank + self.in_token
+
+    @property
+    def score(self) -> float:
+        return math.log(self.total) + self.fused if self.total else -math.inf
+
+
+def _grow(
+    beams: dict[Prefix, _Beam], candidates: list[tuple[int, float]], blank: int, words: _WordScores
+) -> dict[Prefix, _Beam]:
+    """All beginnings one frame later, each with the paths of all that lead to it."""
+    grown: dict[Prefix, _Beam] = {}
+    for prefix, beam in beams.items():
+        same = grown.setdefault(prefix, _Beam(fused=beam.fused))
         for token, p in candidates:
+            before = beam.total
             if token == blank:
-                grown[prefix][0] = _log_add(grown[prefix][0], total + p)
+                same.in_blank += before * p
                 continue
-            longer, before = grown[(*prefix, token)], total
-            if prefix and token == prefix[-1]:  # the same token goes on, unless a blank has come between
-                grown[prefix][1] = _log_add(grown[prefix][1], in_token + p)
-                before = in_blank
-            longer[1] = _log_add(longer[1], before + p)
+            if prefix and token == prefix[-1]:  # the token goes on; a second one needs a blank in between
+                same.in_token += beam.in_token * p
+                before = beam.in_blank
+            longer = (*prefix, token)
+            if longer not in grown:
+                grown[longer] = _Beam(fused=beam.fused + words.added(prefix, token))
+            grown[longer].in_token += before * p
     return grown
 
 
-def _log_add(a: float, b: float) -> float:
-    """log (eᵃ + eᵇ)"""
-    low, high = (a, b) if a < b else (b, a)
-    return high if low == -math.inf else high + math.log1p(math.exp(low - high))
-
-
 class _WordScores:
-    """What language model and word bonus add to the beginnings of texts; each word is looked up once."""
+    """What language model and word bonus add to a text."""
 
     def __init__(
         self, vocabulary: Vocabulary, language_model: NGramModel | None, weight: float, word_bonus: float
@@ -149,35 +169,33 @@ class _WordScores:
         self.vocabulary, self.model = vocabulary, language_model
         self.weight, self.bonus = weight, word_bonus
         self.delimiter = vocabulary.tokens.index(DELIMITER)
-        self.known: dict[Prefix, float] = {(): 0.0}
 
-    def score(self, prefix: Prefix) -> float:
-        """Of the words that have ended; one that is being written counts nothing yet."""
-        if prefix not in self.known:
-            score = self.score(prefix[:-1])
-            if prefix[-1] == self.delimiter and prefix[-2:-1] not in ((), (self.delimiter,)):
-                score += self._word(self.vocabulary.decode(prefix).split())
-            self.known[prefix] = score
-        return self.known[prefix]
+    def added(self, prefix: Prefix, token: int) -> float:
+        """By one more token: nothing, unless it is the delimiter that ends a word."""
+        if token != self.delimiter or prefix[-1:] in ((), (self.delimiter,)):
+            return 0.0
+        return self._word(self.vocabulary.decode(prefix).split())
 
     def _word(self, words: Sequence[str]) -> float:
-        """The last word after those before it."""
-        return self.bonus + self._log_prob(words[-1], words[:-1])
+        """By the last of these words."""
+        return self.bonus + self._weighted(words[-1], words[:-1])
 
-    def _log_prob(self, word: str, history: Sequence[str]) -> float:
+    def _weighted(self, word: str, history: Sequence[str]) -> float:
         return 0.0 if self.model is None else self.weight * self.model.log_prob(word, history)
 
     def hypotheses(self, beams: dict[Prefix, float]) -> list[Hypothesis]:
         """Whole texts, best first, the last word and the end scored; what differs in spaces only is one text."""
-        probabilities: dict[str, float] = defaultdict(lambda: -math.inf)
+        probabilities: dict[str, list[float]] = defaultdict(list)
         for prefix, log_prob in beams.items():
-            text = self.vocabulary.decode(prefix)
-            probabilities[text] = _log_add(probabilities[text], log_prob)
-        found = [Hypothesis(text, p + self._text(text.split())) for text, p in probabilities.items()]
+            probabilities[self.vocabulary.decode(prefix)].append(log_prob)
+        found = [
+            Hypothesis(text, float(np.logaddexp.reduce(log_probs)) + self._text(text.split()))
+            for text, log_probs in probabilities.items()
+        ]
         return sorted(found, key=lambda hypothesis: hypothesis.score, reverse=True)
 
     def _text(self, words: Sequence[str]) -> float:
-        return sum(self._word(words[: i + 1]) for i in range(len(words))) + self._log_prob(END, words)
+        return sum(self._word(words[: i + 1]) for i in range(len(words))) + self._weighted(END, words)
 
 
 class Word(NamedTuple):

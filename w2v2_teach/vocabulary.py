@@ -77,10 +77,10 @@ class Vocabulary:
             VocabularyError: a character without a token; names all of them, and the text.
         """
         text = " ".join(text.split())
-        characters = text.upper() if self._capitals else text
-        if unknown := sorted(set(characters) - self._ids.keys()):
+        known = {c.lower() for c in self._ids} if self._capitals else self._ids
+        if unknown := sorted(set(text).difference(known)):
             raise VocabularyError(f"no token for {' '.join(map(repr, unknown))} in {text!r}")
-        return [self._ids[character] for character in characters]
+        return [self._ids[character] for character in (text.upper() if self._capitals else text)]
 
     def decode(self, ids: Iterable[int]) -> str:
         """Ids → text, one character each: repeats stay, for these are labels and not frames (see `greedy_decode`).
