@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullLocator
+from matplotlib.ticker import NullLocator
 
 from w2v2_teach.corpus import Interval
 from w2v2_teach.plots.pretraining import Records, column, draw_metrics
@@ -57,7 +57,7 @@ def who_learns(tables: Mapping[str, np.ndarray], layers: Sequence[str]) -> Figur
         for row, trained in enumerate(table):
             for value, word, ink in ((True, "learns", "white"), (False, "as it was", "#444444")):
                 places = np.flatnonzero(trained == value)
-                if len(places) > 0.28 * updates:
+                if len(places) > 0.26 * updates:
                     ax.text(places.mean(), row + 0.5, word, ha="center", va="center", color=ink, fontsize=12)
         ax.set_yticks(np.arange(len(layers)) + 0.5, layers)
         for edge in range(1, len(layers)):
@@ -152,7 +152,7 @@ def emergence(
     left, right = figure.subfigures(1, 2, width_ratios=(1, 1.6))
     loss, blanks = left.subplots(2, 1, sharex=True)
     draw_metrics(loss, records, {"": "loss"})
-    loss.set(title="CTC loss of a character", ylabel="nats", ylim=(0, 5), xlim=(0, updates))
+    loss.set(title="CTC loss of a character", ylabel="nats", ylim=(0, None), xlim=(0, updates))
     draw_metrics(blanks, records, {"": "blank_share"})
     blanks.set(title="Frames that say “blank”", ylabel="share", xlabel="update", ylim=(0, 1.05))
     ax = right.subplots()
@@ -219,46 +219,45 @@ def recipes(lines: Summary, panels: Mapping[str, str]) -> Figure:
     return figure
 
 
-def distances(before: np.ndarray, after: np.ndarray) -> Figure:
-    """Mean distance in seconds at which each head looks, (layers, heads), before and after: one column a head."""
-    figure = Figure(figsize=(12, 4.4), layout="constrained")
-    ax = figure.subplots()
-    layers, heads = before.shape
-    x = (np.arange(layers)[:, None] * (heads + 1) + np.arange(heads)).ravel()
-    ax.vlines(x, before.ravel(), after.ravel(), color=COLOURS["muted"], linewidth=3, zorder=0)
-    names = ("pre-trained", "fine-tuned")
-    for name, values, (colour, _, marker) in zip(names, (before, after), LINES, strict=False):
-        ax.plot(x, values.ravel(), marker, color=colour, markersize=10, label=name)
-    ax.set_xticks(x, np.tile(np.arange(1, heads + 1), layers))
+def heads(panels: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figure:
+    """What attention heads do before and after fine-tuning, one panel a measure; title → two (layers, H) arrays."""
+    figure = Figure(figsize=(12, 3.4 * len(panels) + 0.8), layout="constrained")
+    axes = np.atleast_1d(figure.subplots(len(panels), 1, sharex=True))
+    for ax, (title, (before, after)) in zip(axes, panels.items(), strict=True):
+        layers, number = before.shape
+        x = (np.arange(layers)[:, None] * (number + 1) + np.arange(number)).ravel()
+        ax.vlines(x, before.ravel(), after.ravel(), color=COLOURS["muted"], linewidth=3, zorder=0)
+        names = ("pre-trained", "fine-tuned")
+        for name, values, (colour, _, marker) in zip(names, (before, after), LINES, strict=False):
+            ax.plot(x, values.ravel(), marker, color=colour, markersize=10, label=name)
+        ax.set_title(title)
+        ax.margins(y=0.12)
+    axes[-1].set_xticks(x, np.tile(np.arange(1, number + 1), layers))
     for layer in range(layers):
-        middle = layer * (heads + 1) + (heads - 1) / 2
-        ax.annotate(
-            f"layer {layer + 1}", (middle, 0), (0, -42), ax.get_xaxis_transform(), "offset points", ha="center",
+        middle = layer * (number + 1) + (number - 1) / 2
+        axes[-1].annotate(
+            f"layer {layer + 1}", (middle, 0), (0, -42), axes[-1].get_xaxis_transform(), "offset points", ha="center",
             fontsize=14,
         )  # fmt: skip
-    ax.set(title="How far each head looks", ylabel="mean distance (s)", ylim=(0, None))
-    ax.set_xlabel("head", labelpad=24)
-    ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
+    axes[-1].set_xlabel("head", labelpad=24)
+    axes[0].legend(loc="upper left", bbox_to_anchor=(1, 1))
     return figure
 
 
-def forgetting(runs: Mapping[str, Records], kept: Mapping[str, Sequence[float]]) -> Figure:
-    """Loss of several runs over updates, and how like the pre-trained context theirs still is; name → values.
+def deafness(runs: Mapping[str, Records], alike: Mapping[str, Sequence[float]]) -> Figure:
+    """Loss of several runs over updates, and how alike the contexts of an utterance's frames are; name → values.
 
     Args:
         runs: name → records.
-        kept: name → cosine after each record.
+        alike: name → mean cosine of two frames, after each record.
     """
     figure = Figure(figsize=(13, 4.6), layout="constrained")
-    loss, similarity = figure.subplots(1, 2, sharex=True)
+    loss, cosine = figure.subplots(1, 2, sharex=True)
     for (name, records), (colour, dash, marker) in zip(runs.items(), LINES, strict=False):
         updates, values = column(records, "loss")
         loss.plot(updates, values, dash, color=colour, linewidth=2.5, marker=marker, label=name)
-        similarity.plot(updates, kept[name], dash, color=colour, linewidth=2.5, marker=marker)
-    loss.set(xlabel="update", ylabel="nats", yscale="log", title="CTC loss of a character")
-    loss.set_yticks([0.3, 1, 3, 10, 30])
-    loss.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    loss.yaxis.set_minor_locator(NullLocator())
-    similarity.set(xlabel="update", ylabel="cosine", ylim=(0, 1.05), title="Context, compared with the pre-trained one")
+        cosine.plot(updates, alike[name], dash, color=colour, linewidth=2.5, marker=marker)
+    loss.set(xlabel="update", ylabel="nats", ylim=(0, None), title="CTC loss of a character")
+    cosine.set(xlabel="update", ylabel="mean cosine of two frames", ylim=(0, 1.05), title="How alike the contexts are")
     figure.legend(*loss.get_legend_handles_labels(), loc="outside lower center", ncols=len(runs))
     return figure
