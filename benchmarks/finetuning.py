@@ -4,7 +4,8 @@
     python benchmarks/finetuning.py recipes     # or: make recipes
 
 Every run is `w2v2-teach finetune asr …` in a folder of its own below runs/finetuning, on one thread, two at a time. A
-finished run is not repeated, an interrupted one goes on where it was. Results: benchmarks/finetuning_*.json.
+finished run is not repeated, an interrupted one goes on where it was. Results: benchmarks/finetuning_*.json, written
+anew after every run.
 """
 
 import json
@@ -12,7 +13,7 @@ import os
 import statistics
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,6 +31,7 @@ from w2v2_teach.vocabulary import Vocabulary
 
 RUNS = Path("runs/finetuning")
 SEEDS = 0, 1, 2
+RESULT = "result.json"
 AT_ONCE = 2
 PRETRAINED = "tiny-pretrained"
 METRICS = {"wer": "WER greedy", "cer": "CER greedy", "beam_wer": "WER beam + n-gram", "beam_cer": "CER beam + n-gram"}
@@ -51,7 +53,9 @@ class Run(NamedTuple):
 
     @property
     def folder(self) -> Path:
-        return RUNS / f"{self.row}-{self.start}-{self.minutes:g}-{self.seed}".replace(" ", "_")
+        """Runs of both tables that are the same share one."""
+        name = "-".join([self.start, f"{self.minutes:g}", str(self.seed), *self.options])
+        return RUNS / name.replace("---", "--").replace(" ", "_")
 
     @property
     def command(self) -> list[str]:
@@ -86,17 +90,22 @@ def recipe_runs() -> list[Run]:
     return [Run(row, PRETRAINED, 3.0, seed, options) for seed in SEEDS for row, options in recipes.items()]
 
 
-def result_of(run: Run) -> dict[str, object]:
-    """The result of a run: read where it is finished, else trained and measured on the test speakers."""
-    file = run.folder / "result.json"
-    if not file.is_file():
-        command = [sys.executable, "-m", "w2v2_teach.cli", *run.command]
-        if not (run.folder / "model").is_dir():
-            resume = ["--resume"] if (run.folder / "state.pt").is_file() else []
-            subprocess.run([*command, *resume], check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
-        with replacing(file) as partial:
+def finish(run: Run) -> Run:
+    """Train what is not trained, and measure what is not measured."""
+    if not (run.folder / "model").is_dir():
+        resume = ["--resume"] if (run.folder / "state.pt").is_file() else []
+        command = [sys.executable, "-m", "w2v2_teach.cli", *run.command, *resume]
+        subprocess.run(command, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    if not (run.folder / RESULT).is_file():
+        with replacing(run.folder / RESULT) as partial:
             partial.write_text(json.dumps(measured(run)), encoding="utf-8")
-    return {**run._asdict(), "command": f"w2v2-teach {' '.join(run.command)}", **json.loads(file.read_text())}
+    return run
+
+
+def result_of(run: Run) -> dict[str, object]:
+    """What a finished run was, and its error rates."""
+    rates = json.loads((run.folder / RESULT).read_text(encoding="utf-8"))
+    return {**run._asdict(), "command": f"w2v2-teach {' '.join(run.command)}", **rates}
 
 
 def measured(run: Run) -> dict[str, float]:
@@ -109,37 +118,40 @@ def measured(run: Run) -> dict[str, float]:
 
 
 def summary(results: list[dict[str, object]]) -> list[dict[str, object]]:
-    """Mean and spread (largest minus smallest) over the seeds, a line for each kind of run."""
+    """Mean, least and most over the seeds that are done, a line for each kind of run."""
     kinds = list(dict.fromkeys((r["row"], r["start"], r["minutes"]) for r in results))
     lines = []
     for kind in kinds:
         own = [r for r in results if (r["row"], r["start"], r["minutes"]) == kind]
-        line = dict(zip(("row", "start", "minutes"), kind, strict=True))
+        line = {**dict(zip(("row", "start", "minutes"), kind, strict=True)), "seeds": [r["seed"] for r in own]}
         for name in METRICS:
             rates = [r[name] for r in own]
-            line[name] = {"mean": statistics.mean(rates), "spread": max(rates) - min(rates)}
+            line[name] = {"mean": statistics.mean(rates), "min": min(rates), "max": max(rates)}
         lines.append(line)
     return lines
 
 
 def table(lines: list[dict[str, object]]) -> str:
-    rows = [["", "start", "minutes", *METRICS.values()], ["---"] * (3 + len(METRICS))]
+    rows = [["", "start", "minutes", "seeds", *METRICS.values()], ["---"] * (4 + len(METRICS))]
     for line in lines:
-        rates = (f"{100 * line[name]['mean']:.1f} ± {50 * line[name]['spread']:.1f}" for name in METRICS)
-        rows.append([line["row"], line["start"], f"{line['minutes']:g}" if line["minutes"] else "all", *rates])
+        rates = ("{mean:.1%} ({min:.1%} to {max:.1%})".format(**line[name]) for name in METRICS)
+        minutes = f"{line['minutes']:g}" if line["minutes"] else "all"
+        rows.append([line["row"], line["start"], minutes, len(line["seeds"]), *rates])
     return "\n".join(f"| {' | '.join(map(str, row))} |" for row in rows)
 
 
 def main(which: str) -> None:
     torch.set_num_threads(1)
     runs = {"labels": label_runs, "recipes": recipe_runs}[which]()
+    done: list[Run] = []
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        results = list(pool.map(result_of, runs))
-    lines = summary(results)
-    content = {"machine": versions(), "seeds": SEEDS, "summary": lines, "runs": results}
-    with replacing(Path(__file__).with_name(f"finetuning_{which}.json")) as partial:
-        partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    print(f"Error rates in % on four unseen speakers, mean of {len(SEEDS)} seeds ± half the spread\n\n{table(lines)}")
+        for job in as_completed([pool.submit(finish, run) for run in runs]):
+            done.append(job.result())
+            results = [result_of(run) for run in runs if run in done]
+            content = {"machine": versions(), "summary": summary(results), "runs": results}
+            with replacing(Path(__file__).with_name(f"finetuning_{which}.json")) as partial:
+                partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    print(f"Error rates on four unseen speakers: mean (least to most) over the seeds\n\n{table(summary(results))}")
 
 
 if __name__ == "__main__":
