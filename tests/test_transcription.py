@@ -67,6 +67,12 @@ def test_a_kept_frame_has_heard_half_the_overlap_beyond_it():
     assert [part.kept for part in parts] == [slice(0, 87), slice(12, 87), slice(12, 87), slice(12, None)]
 
 
+@pytest.mark.parametrize("overlap", [-1.0, 0.0, 2.0, 3.0])
+def test_windows_that_do_not_move_on(tones, overlap):
+    with pytest.raises(ValueError, match="cannot overlap"):
+        tones.transcribe(torch.zeros(50_000), window=2.0, overlap=overlap)
+
+
 def test_pieces_end_between_words():
     ids = torch.tensor([2, 2, 1, 1, 0, 3, 0, 3, 1, 1, 0, 4, 4, 4, 4, 4, 2, 1, 2])
     frames = torch.eye(8)[ids]  # (T, V)

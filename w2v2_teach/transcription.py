@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from tqdm.auto import tqdm
 
 from w2v2_teach.audio import MIN_SAMPLES, SAMPLE_RATE, AudioError, Source, count_samples, load_audio, normalise
 from w2v2_teach.checkpoints import CheckpointError, architecture, pretrained_file
@@ -72,13 +73,16 @@ class Recogniser:
         Args:
             sound: a path, a binary file object, or a waveform.
             window: seconds that the model hears at once; a shorter sound is heard as a whole.
-            overlap: seconds that a window shares with the next, less than `window`.
+            overlap: seconds that a window shares with the next.
 
         Raises:
             AudioError: the sound cannot be used; as in `load_audio`.
+            ValueError: see `windows`.
         """
         hop = receptive_field(self.model.config)[-1].hop  # samples from frame to frame
-        heard = (self._hear(w.read(sound))[w.kept] for w in windows(_length(sound), hop, window, overlap))
+        parts = list(windows(_length(sound), hop, window, overlap))
+        bar = tqdm(parts, unit="window", delay=2, leave=False, disable=None)  # on a terminal, if it takes a while
+        heard = (self._hear(part.read(sound))[part.kept] for part in bar)
         spans, frames = [], 0
         for log_probs in between_words(heard, self.vocabulary.tokens.index(DELIMITER)):
             for span in forced_alignment(log_probs, self._tokens(log_probs)):
@@ -126,9 +130,14 @@ def windows(samples: int, hop: int, window: float, overlap: float) -> Iterator[W
         samples: length of the sound.
         hop: samples from the beginning of a frame to that of the next.
         window: seconds; the last window may be shorter, but is longer than `overlap`.
-        overlap: seconds.
+        overlap: seconds, more than 0 and less than `window`.
+
+    Raises:
+        ValueError: `overlap` is out of range.
     """
     width, shared = (round(seconds * SAMPLE_RATE / hop) for seconds in (window, overlap))  # in frames
+    if not 0 < shared < width:
+        raise ValueError(f"windows of {window} s cannot overlap by {overlap} s: more than 0 and less than a window")
     start, first = 0, 0
     while (stop := (start + width) * hop) < samples:
         end = width - shared + shared // 2  # where the next window takes over
