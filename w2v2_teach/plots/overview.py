@@ -194,7 +194,7 @@ def input_runs(runs: Sequence[tuple[str, np.ndarray, np.ndarray]], unrelated: fl
         likeness.axhline(unrelated, color="black", linewidth=1, linestyle="--")
     for ax in axes[1, 1:]:
         ax.set(yticklabels=[])
-    axes[1, 0].text(0.05, unrelated - 0.06, "two unrelated frames", va="top", fontsize=13)
+    axes[1, 0].text(0.05, unrelated + 0.04, "two unrelated frames", va="bottom", fontsize=13)
     longest = max(len(x) for _, x, _ in runs) / SAMPLE_RATE
     axes[0, 0].set(ylabel="samples\nas given", xlim=(0, longest))
     axes[1, 0].set(ylabel="cosine with\nthe healthy frame")
