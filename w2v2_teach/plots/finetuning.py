@@ -16,7 +16,7 @@ from w2v2_teach.plots.pretraining import Records, column, draw_metrics
 from w2v2_teach.plots.speech import STEPS, draw_intervals
 from w2v2_teach.plots.style import COLOURS, DIVERGING, LINES
 
-Summary = Sequence[Mapping[str, Any]]  # the lines of a benchmark's summary: a rate is {"mean": …, "spread": …}
+Summary = Sequence[Mapping[str, Any]]  # the lines of a benchmark's summary: a rate is {"mean": …, "min": …, "max": …}
 WIDEST = 74  # letters of a transcript that fit below a figure
 
 
@@ -184,11 +184,10 @@ def label_efficiency(lines: Summary, all_minutes: float) -> Figure:
             own = [line for line in lines if line["start"] == start]
             own.sort(key=lambda line: line["minutes"] or all_minutes)
             minutes = [line["minutes"] or all_minutes for line in own]
-            means = [100 * line[rate]["mean"] for line in own]
-            halves = [50 * line[rate]["spread"] for line in own]
+            means, whiskers = _spread(own, rate)
             name = "random weights" if start == "scratch" else "pre-trained"
             ax.errorbar(
-                minutes, means, halves, fmt=dash, color=colour, marker=marker, markersize=8, linewidth=2.5, capsize=6,
+                minutes, means, whiskers, fmt=dash, color=colour, marker=marker, markersize=8, linewidth=2.5, capsize=6,
                 label=name,
             )  # fmt: skip
         ax.set(xscale="log", xlabel="minutes of labelled speech", title=title, ylim=(0, None))
@@ -200,17 +199,20 @@ def label_efficiency(lines: Summary, all_minutes: float) -> Figure:
     return figure
 
 
+def _spread(lines: Summary, rate: str) -> tuple[np.ndarray, np.ndarray]:
+    """(n,) means in percent, and (2, n) how far the least and the most of the seeds are from them."""
+    low, mean, high = (100 * np.array([line[rate][name] for line in lines]) for name in ("min", "mean", "max"))
+    return mean, np.stack([mean - low, high - mean])
+
+
 def recipes(lines: Summary, panels: Mapping[str, str]) -> Figure:
-    """Rates of several recipes, a row each: mean over the seeds as a dot, the spread as a bar; rate → title."""
+    """Rates of several recipes, a row each: mean over the seeds as a dot, least to most as a bar; rate → title."""
     figure = Figure(figsize=(13, 0.55 * len(lines) + 1.6), layout="constrained")
     rows = np.arange(len(lines))
     axes = np.atleast_1d(figure.subplots(1, len(panels), sharey=True))
     for ax, (rate, title), (colour, _, marker) in zip(axes, panels.items(), LINES, strict=False):
-        means = [100 * line[rate]["mean"] for line in lines]
-        ax.errorbar(
-            means, rows, xerr=[50 * line[rate]["spread"] for line in lines], fmt=marker, color=colour, markersize=10,
-            linewidth=2.5, capsize=6,
-        )  # fmt: skip
+        means, whiskers = _spread(lines, rate)
+        ax.errorbar(means, rows, xerr=whiskers, fmt=marker, color=colour, markersize=10, linewidth=2.5, capsize=6)
         ax.axvline(means[0], color=COLOURS["muted"], linestyle=":", linewidth=2)
         ax.set(title=title, xlabel="%")
         ax.grid(axis="y", alpha=0.4)
