@@ -65,3 +65,12 @@ def context_metrics(model: Wav2Vec2Model, corpus: Corpus, frames: int = 8_000) -
         "majority": float(counts.sum(axis=1).max() / counts.sum()),
         "cluster_pnmi": phone_normalised_mutual_information(counts),
     }
+
+
+def copy_scores(z: torch.Tensor) -> torch.Tensor:
+    """(T, C) latent frames → (T, T) cosine of each with each, what all have in common taken away before.
+
+    Row t scores all frames as candidates for what comes next, if the guess is: the same as now.
+    """
+    z = torch.nn.functional.normalize(z - z.mean(dim=0), dim=1)
+    return z @ z.T
