@@ -18,6 +18,7 @@ from w2v2_teach.batching import Batch, UpdateBatches, own_share
 from w2v2_teach.checkpoints import Pretrained
 from w2v2_teach.corpus import Corpus, Utterance
 from w2v2_teach.ctc import ctc_loss
+from w2v2_teach.encoder_memory import remember_frozen_encoder
 from w2v2_teach.heads import Wav2Vec2ForCTC
 from w2v2_teach.masking import span_mask
 from w2v2_teach.model import Wav2Vec2Model
@@ -152,6 +153,7 @@ class Finetuning:
         self.dataset = LabelledBatches(train, settings, fill=True)
         if settings.freeze_encoder:
             model.wav2vec2.feature_extractor.requires_grad_(False)
+        remember_frozen_encoder(model.wav2vec2, settings, train.hours)
 
     # --- what a subclass adds -----------------------------------------------------------------------------------------
 

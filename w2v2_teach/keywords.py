@@ -59,12 +59,14 @@ class KeywordSettings(FinetuningSettings):
     """`FinetuningSettings` without layer drop: a layer that is skipped has no output to mix."""
 
     freeze_context_updates: int = setting(0, "updates in which the head alone is trained")
+    keep_layers: int | None = setting(None, "Transformer layers to keep, from the bottom; all if not given")
     speed: float = setting(0.0, "by how much a word may be faster or slower each time, as a share")
     layerdrop: float = setting(0.0, "a layer that is skipped has no output to mix, so it must be 0")
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.demand("layerdrop", self.layerdrop == 0, "0: a layer that is skipped has no output to mix")
+        self.demand("keep_layers", self.keep_layers is None or self.keep_layers >= 1, "1 or more")
         self.demand("speed", 0 <= self.speed < 1, "in [0, 1)")
 
 
@@ -80,11 +82,15 @@ class VariedSpeed(LabelledBatches):
     def __getitem__(self, update: int) -> Batch:
         batch = super().__getitem__(update)
         chance = np.random.default_rng([self.settings.seed, update, 1])
-        spread = self.settings.speed
-        factors = chance.uniform(1 - spread, 1 + spread, len(batch.utterances))
+        factors = chance.choice(speeds(self.settings.speed), len(batch.utterances))
         lengths = batch.attention_mask.sum(dim=1).tolist()
         rows = [change_speed(x[:L], f) for x, L, f in zip(batch.input_values, lengths, factors, strict=True)]
         return Batch(*pad_batch(rows), batch.utterances)
+
+
+def speeds(spread: float) -> np.ndarray:
+    """Five of them, so that a memory of what a frozen encoder made of each word has a chance."""
+    return np.linspace(1 - spread, 1 + spread, 5)
 
 
 def change_speed(waveform: Tensor, factor: float) -> Tensor:
@@ -106,6 +112,8 @@ class KeywordSpotting(Finetuning):
         train, dev = cut_keywords(train), cut_keywords(dev)
         labels = tuple(sorted({utterance.text for utterance in train}))
         head = {"labels": labels, "use_weighted_layer_sum": True}
+        if settings.keep_layers is not None:
+            head["num_hidden_layers"] = settings.keep_layers
         return cls(begin(Wav2Vec2ForSequenceClassification, start, settings, **head), settings, train, dev)
 
     def __init__(

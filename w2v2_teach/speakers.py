@@ -50,7 +50,6 @@ TINY = SpeakerSettings(
         "hold_updates": 320,
         "freeze_context_updates": 300,
         "rate_decay": 0.3,
-        "crop_seconds": 1.5,
         "dropout": 0.2,
         "keep_layers": 1,
         "embedding_dim": 128,
