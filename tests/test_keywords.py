@@ -17,11 +17,14 @@ from w2v2_teach.keywords import (
     CONTEXT,
     KEYWORDS,
     KeywordSpotting,
+    VariedSpeed,
+    change_speed,
     cut_keywords,
     evaluate_keyword_model,
     keyword_metrics,
     label_ids,
     predicted_words,
+    speeds,
 )
 from w2v2_teach.model import Wav2Vec2ForPreTraining
 from w2v2_teach.settings import SettingsError
@@ -166,6 +169,32 @@ def test_it_learns_which_tone_is_which(task):
     assert learner.model.training
 
 
+def test_lower_layers_may_do(task):
+    assert task(keep_layers=1).model.layer_weights.shape == (2,)
+    assert task().model.layer_weights.shape == (3,)
+
+
+def test_a_word_is_heard_at_several_speeds(task):
+    assert speeds(0.2).tolist() == pytest.approx([0.8, 0.9, 1.0, 1.1, 1.2])
+    learner = task(speed=0.2)
+    assert isinstance(learner.dataset, VariedSpeed)
+    lengths = set()
+    for update in range(8):
+        batch = learner.dataset[update]
+        assert torch.equal(batch.input_values, learner.dataset[update].input_values)
+        for utterance, mask in zip(batch.utterances, batch.attention_mask, strict=True):
+            lengths.add(round(utterance.num_samples / int(mask.sum()), 2))
+    assert lengths == {0.8, 0.9, 1.0, 1.1, 1.2}
+
+
+def test_a_faster_tone_is_a_higher_tone():
+    tone = torch.sin(torch.arange(8000) * 2 * torch.pi * 500 / SAMPLE_RATE)
+    faster = change_speed(tone, 1.25)
+    assert len(faster) == 6400
+    assert int(torch.fft.rfft(faster).abs().argmax()) * SAMPLE_RATE / 6400 == pytest.approx(625, abs=3)
+    assert len(change_speed(tone[:420], 2.0)) >= 400
+
+
 def test_it_exports_what_can_be_loaded(task, tmp_path):
     learner = task()
     Trainer(learner, learner.settings, tmp_path).train()
@@ -173,6 +202,15 @@ def test_it_exports_what_can_be_loaded(task, tmp_path):
     assert model.config == learner.model.config
 
 
-def test_layer_drop_is_refused():
-    with pytest.raises(SettingsError, match=r"layerdrop is 0\.1; it must be 0"):
-        replace(SETTINGS, layerdrop=0.1)
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"layerdrop": 0.1}, "layerdrop is 0.1; it must be 0: a layer that is skipped has no output to mix."),
+        ({"keep_layers": 0}, "keep_layers is 0; it must be 1 or more."),
+        ({"speed": 1.0}, "speed is 1.0; it must be in [0, 1)."),
+    ],
+)
+def test_a_number_out_of_range_is_named(changes, complaint):
+    with pytest.raises(SettingsError) as caught:
+        replace(SETTINGS, **changes)
+    assert str(caught.value) == complaint

@@ -71,11 +71,15 @@ def one_part(task: SpeakerRecognition):
     return work.micro_batches[0], work.items
 
 
-def test_a_class_for_each_train_speaker_on_all_layers(task):
-    config = task().model.config
-    assert config.labels == ("speaker 0", "speaker 1", "speaker 2")
-    assert config.use_weighted_layer_sum
-    assert task().model.layer_weights.shape == (3,)
+@pytest.mark.parametrize(("keep_layers", "mixed"), [(None, 3), (1, 2)])
+def test_a_class_for_each_train_speaker_on_the_layers_that_are_kept(task, pretrained, keep_layers, mixed):
+    model = task(keep_layers=keep_layers, embedding_dim=7).model
+    assert model.config.labels == ("speaker 0", "speaker 1", "speaker 2")
+    assert model.config.use_weighted_layer_sum
+    assert model.layer_weights.shape == (mixed,)
+    assert model.class_weights.shape == (3, 7)
+    known = Wav2Vec2ForPreTraining.from_pretrained(pretrained).wav2vec2.state_dict()
+    assert all(torch.equal(known[name], weight) for name, weight in model.wav2vec2.state_dict().items())
 
 
 @pytest.mark.parametrize("arcface", [True, False])
@@ -166,6 +170,8 @@ def test_it_learns_two_speakers(little, pretrained, arcface):
     ("changes", "complaint"),
     [
         ({"layerdrop": 0.1}, "layerdrop is 0.1; it must be 0: a layer that is skipped has no output to mix."),
+        ({"keep_layers": 0}, "keep_layers is 0; it must be 1 or more."),
+        ({"embedding_dim": 0}, "embedding_dim is 0; it must be 1 or more."),
         ({"margin": -0.1}, "margin is -0.1; it must be in [0, π)."),
         ({"margin": 3.2}, "margin is 3.2; it must be in [0, π)."),
         ({"scale": 0.0}, "scale is 0.0; it must be more than 0."),
