@@ -186,6 +186,34 @@ KINDS = {
             "transcripts of the train speakers. Boundaries: forced alignment against the corpus' exact word times.",
         ),
     ),
+    "Wav2Vec2ForSpeakerVerification": Kind(
+        "fine-tuned from `tiny-pretrained` to tell the toy\ncorpus' train speakers apart",
+        figures_of(
+            {
+                "eer": "equal error rate",
+                "trials": "pairs of utterances that it is measured on",
+                "false_accepts": "false accepts at the threshold of the dev speakers",
+                "false_rejects": "false rejects there",
+                "people_eer": "equal error rate on FSDD",
+                "people_trials": "pairs of recordings",
+            },
+            "On all pairs of utterances by the toy corpus' four test speakers, whom it has never heard; and on all\n"
+            "pairs of FSDD's recordings, by six people and half a second long, of which it has heard none either.",
+        ),
+    ),
+    "Wav2Vec2ForSequenceClassification": Kind(
+        "fine-tuned from `tiny-pretrained` to know twenty words\nthat the toy corpus' train speakers say",
+        figures_of(
+            {
+                "accuracy": "accuracy",
+                "words": "words that it is measured on",
+                "people_accuracy": "accuracy on FSDD's digits",
+                "people_words": "recordings",
+            },
+            "On keywords cut from the sentences of the toy corpus' four test speakers, whom it has never heard; and\n"
+            "on FSDD's digits by six people, of whom it has heard nobody: all twenty words are open to it there, too.",
+        ),
+    ),
 }
 
 if __name__ == "__main__":

@@ -25,8 +25,9 @@ from w2v2_teach.downloads import DownloadError
 from w2v2_teach.environment import check_environment
 from w2v2_teach.evaluation import evaluate_pretrained
 from w2v2_teach.files import replacing
-from w2v2_teach.finetuning import Finetuning, FinetuningSettings, SpeechRecognition
-from w2v2_teach.heads import Wav2Vec2ForCTC
+from w2v2_teach.finetuning import Finetuning, SpeechRecognition
+from w2v2_teach.heads import Wav2Vec2ForCTC, Wav2Vec2ForSequenceClassification, Wav2Vec2ForSpeakerVerification
+from w2v2_teach.keywords import KeywordSpotting, evaluate_keyword_model
 from w2v2_teach.model import Wav2Vec2ForPreTraining
 from w2v2_teach.objective_tasks import OBJECTIVES
 from w2v2_teach.pretraining import RECIPES, PretrainingSettings
@@ -34,11 +35,14 @@ from w2v2_teach.processes import process_group
 from w2v2_teach.recognition import evaluate_recogniser
 from w2v2_teach.run_folder import RunError
 from w2v2_teach.settings import SettingsError, TrainingSettings
+from w2v2_teach.speakers import SpeakerRecognition, evaluate_speaker_model
 from w2v2_teach.trainer import Trainer
 from w2v2_teach.transcription import Recogniser, Transcript, json_line, subtitles
 from w2v2_teach.vocabulary import Vocabulary, VocabularyError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+finetuning = typer.Typer(no_args_is_help=True, help="Fine-tune a pre-trained model on labels.")
+app.add_typer(finetuning, name="finetune")
 
 
 class Download(str, Enum):
@@ -66,12 +70,6 @@ class Objective(str, Enum):
     joint_next_token = "joint-next-token"
 
 
-class TaskName(str, Enum):
-    """What `finetune` can teach."""
-
-    asr = "asr"
-
-
 class Layout(str, Enum):
     """How `transcribe` writes a transcript."""
 
@@ -87,7 +85,11 @@ class Recipe(str, Enum):
     base = "base"
 
 
-TASKS: dict[str, type[Finetuning]] = {"asr": SpeechRecognition}
+TASKS: dict[str, type[Finetuning]] = {
+    "asr": SpeechRecognition,
+    "speaker": SpeakerRecognition,
+    "keyword": KeywordSpotting,
+}
 PRETRAINED = "tiny-pretrained"
 
 
@@ -169,30 +171,37 @@ def pretrain(
         trainer.train()
 
 
-@app.command()
-@options_of(FinetuningSettings)
-def finetune(
-    task: Annotated[TaskName, typer.Argument(help="what to learn from labels")],
-    *,
-    out: Annotated[Path, typer.Option(help="folder for state, metrics and model")],
-    start: Annotated[str, typer.Option(help="a folder, a checkpoint of the course, a hub id, or scratch")] = PRETRAINED,
-    recipe: Annotated[Recipe, typer.Option(help="numbers for a model of this size")] = Recipe.tiny,
-    speech: Annotated[str, typer.Option("--corpus", help="toy, or a folder with train and dev speech")] = "toy",
-    minutes: Annotated[float | None, typer.Option(help="learn from so much of it, drawn by seed")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="go on from the state in the folder")] = False,
-    options: dict[str, Any],
-) -> None:
-    """Fine-tune a pre-trained model; what is not given is as in the recipe."""
-    expected = SettingsError, CorpusNotFound, CorpusTooShort, CheckpointError, ConfigError, RunError
-    with plain_errors(*expected), process_group() as own_device:
-        kind = TASKS[task.value]
-        settings = replace(kind.recipes[recipe.value], **options)
-        train, dev = corpus.train_and_dev(speech)
-        if minutes is not None:
-            train = train.minutes(minutes, settings.seed)
-        trainer = Trainer(kind.begin(start, settings, train, dev), settings, out, own_device)
-        trainer.start(resume)
-        trainer.train()
+def add_finetuning(name: str, kind: type[Finetuning]) -> None:
+    """The command `finetune NAME`, with an option for each of the task's own settings."""
+
+    @options_of(type(kind.recipes["tiny"]))
+    def command(
+        *,
+        out: Annotated[Path, typer.Option(help="folder for state, metrics and model")],
+        start: Annotated[
+            str, typer.Option(help="a folder, a checkpoint of the course, a hub id, or scratch")
+        ] = PRETRAINED,
+        recipe: Annotated[Recipe, typer.Option(help="numbers for a model of this size")] = Recipe.tiny,
+        speech: Annotated[str, typer.Option("--corpus", help="toy, or a folder with train and dev speech")] = "toy",
+        minutes: Annotated[float | None, typer.Option(help="learn from so much of it, drawn by seed")] = None,
+        resume: Annotated[bool, typer.Option("--resume", help="go on from the state in the folder")] = False,
+        options: dict[str, Any],
+    ) -> None:
+        expected = SettingsError, CorpusNotFound, CorpusTooShort, CheckpointError, ConfigError, RunError
+        with plain_errors(*expected), process_group() as own_device:
+            settings = replace(kind.recipes[recipe.value], **options)
+            train, dev = corpus.train_and_dev(speech)
+            if minutes is not None:
+                train = train.minutes(minutes, settings.seed)
+            trainer = Trainer(kind.begin(start, settings, train, dev), settings, out, own_device)
+            trainer.start(resume)
+            trainer.train()
+
+    finetuning.command(name, help=f"{kind.__doc__.splitlines()[0]} What is not given is as in the recipe.")(command)
+
+
+for task_name, task_kind in TASKS.items():
+    add_finetuning(task_name, task_kind)
 
 
 @app.command()
@@ -205,7 +214,7 @@ def evaluate(
         kind = architecture(checkpoint)
         if kind not in MODELS:
             raise CheckpointError(f"{checkpoint} is a {kind}; what can be evaluated: {', '.join(MODELS)}.")
-        results = EVALUATIONS[kind](MODELS[kind].from_pretrained(checkpoint).to(device()), checkpoint)
+        results = EVALUATIONS[MODELS[kind]](MODELS[kind].from_pretrained(checkpoint).to(device()), checkpoint)
     untrained = results.get("untrained", {})
     for name, value in results.get("trained", results).items():
         if not isinstance(value, dict):
@@ -229,11 +238,22 @@ def _evaluate_recogniser(model: Wav2Vec2ForCTC, checkpoint: str) -> dict[str, An
     return evaluate_recogniser(model, vocabulary, toy.split("train"), toy.split("test"))
 
 
-MODELS: dict[str, type[Pretrained]] = {model.__name__: model for model in (Wav2Vec2ForPreTraining, Wav2Vec2ForCTC)}
-EVALUATIONS: dict[str, Callable[[Any, str], dict[str, Any]]] = {
-    "Wav2Vec2ForPreTraining": _evaluate_pretrained,
-    "Wav2Vec2ForCTC": _evaluate_recogniser,
+def _evaluate_speakers(model: Wav2Vec2ForSpeakerVerification, _checkpoint: str) -> dict[str, Any]:
+    toy = corpus.toy_speech()
+    return evaluate_speaker_model(model, toy.split("dev"), toy.split("test"), corpus.fsdd())
+
+
+def _evaluate_keywords(model: Wav2Vec2ForSequenceClassification, _checkpoint: str) -> dict[str, Any]:
+    return evaluate_keyword_model(model, corpus.toy_speech().split("test"), corpus.fsdd())
+
+
+EVALUATIONS: dict[type[Pretrained], Callable[[Any, str], dict[str, Any]]] = {
+    Wav2Vec2ForPreTraining: _evaluate_pretrained,
+    Wav2Vec2ForCTC: _evaluate_recogniser,
+    Wav2Vec2ForSpeakerVerification: _evaluate_speakers,
+    Wav2Vec2ForSequenceClassification: _evaluate_keywords,
 }
+MODELS = {model.__name__: model for model in EVALUATIONS}
 
 
 @app.command()
