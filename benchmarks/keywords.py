@@ -1,0 +1,131 @@
+"""Which word: twenty keywords of the toy corpus, and the digits of six people, each by a model that never heard them.
+
+    python benchmarks/keywords.py      # or: make keywords
+
+Each run is the task of `w2v2-teach finetune keyword` on other speech, on one thread, in a folder of its own below
+runs/keywords; a finished run is not repeated, an interrupted one goes on where it was. Beside it: what a linear probe
+reads from each layer of the pre-trained model. Results: benchmarks/keywords.json.
+"""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from w2v2_teach.batching import padded_batches
+from w2v2_teach.corpus import DIGITS, Corpus, fsdd, toy_speech
+from w2v2_teach.display import versions
+from w2v2_teach.encoder_memory import EncoderMemory
+from w2v2_teach.evaluation import linear_probe
+from w2v2_teach.files import replacing
+from w2v2_teach.heads import Wav2Vec2ForSequenceClassification, mean_pooling
+from w2v2_teach.keywords import KEYWORDS, KeywordSpotting, cut_keywords, predicted_words
+from w2v2_teach.model import Wav2Vec2Model
+from w2v2_teach.trainer import Trainer
+
+RUNS = Path("runs/keywords")
+RESULT = Path(__file__).with_suffix(".json")
+PRETRAINED = "tiny-pretrained"
+SEED = 0
+
+
+def trained(name: str, memory: EncoderMemory, train: Corpus, dev: Corpus) -> Wav2Vec2ForSequenceClassification:
+    """The model of one run; trains where that has not been done."""
+    folder = RUNS / name
+    if not (folder / "model").is_dir():
+        recipe = KeywordSpotting.recipes["tiny"]
+        settings = replace(recipe, seed=SEED, workers=0, evaluate_every=recipe.updates)
+        task = KeywordSpotting.begin(PRETRAINED, settings, train, dev)
+        if settings.freeze_encoder:
+            memory.attach(task.model.wav2vec2)  # all runs have one frozen encoder
+        trainer = Trainer(task, settings, folder)
+        trainer.start(resume=(folder / "state.pt").is_file())
+        trainer.train()
+    return Wav2Vec2ForSequenceClassification.from_pretrained(folder / "model")
+
+
+def result(model: Wav2Vec2ForSequenceClassification, corpus: Corpus, labels: tuple[str, ...]) -> dict:
+    """Accuracy, how often each word was taken for each, and the weights of the layers."""
+    words, heard = [u.text for u in corpus], predicted_words(model, corpus)
+    counts = np.zeros((len(labels), len(labels)), dtype=int)
+    for word, other in zip(words, heard, strict=True):
+        counts[labels.index(word), labels.index(other)] += 1
+    return {
+        "accuracy": float(np.mean([w == o for w, o in zip(words, heard, strict=True)])),
+        "words": len(words),
+        "confusion": counts.tolist(),
+        "layer_weights": model.layer_weights.detach().softmax(dim=0).tolist(),
+    }
+
+
+@torch.no_grad()
+def pooled_layers(memory: EncoderMemory, corpus: Corpus) -> np.ndarray:
+    """(utterances, layers + 1, D): each layer of the pre-trained model, averaged over the frames."""
+    model = Wav2Vec2Model.from_pretrained(PRETRAINED)
+    memory.attach(model)
+    found = {}
+    for batch in padded_batches(corpus):
+        output = model(batch.input_values, batch.attention_mask, output_hidden_states=True)
+        pooled = torch.stack([mean_pooling(x, output.frame_mask) for x in output.hidden_states], dim=1)
+        found |= dict(zip(batch.ids, pooled.numpy(), strict=True))
+    return np.stack([found[utterance.id] for utterance in corpus])
+
+
+def probes(memory: EncoderMemory, train: Corpus, test: Corpus, people: Corpus) -> dict[str, list[float]]:
+    """Accuracy of a linear probe on each layer: toy keywords of unseen speakers, and digits of unseen people."""
+    x, y, digits = (pooled_layers(memory, corpus) for corpus in (train, test, people))
+    found = {"toy keywords": [], "FSDD digits": []}
+    for layer in range(x.shape[1]):
+        probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
+        probe.fit(x[:, layer], [u.text for u in train])
+        found["toy keywords"].append(float(probe.score(y[:, layer], [u.text for u in test])))
+        scores = linear_probe(digits[:, layer], [u.text for u in people], [u.speaker for u in people])
+        found["FSDD digits"].append(float(np.mean(list(scores.values()))))
+    return found
+
+
+def save(content: dict) -> None:
+    with replacing(RESULT) as partial:
+        partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    toy, people, memory = toy_speech(), fsdd(), EncoderMemory()
+    content = {"machine": versions(), "seed": SEED, "digits": DIGITS, "keywords": KEYWORDS, "people": {}}
+    train, dev, test = (toy.split(name) for name in ("train", "dev", "test"))
+    content["toy"] = result(trained("toy", memory, train, dev), cut_keywords(test), KEYWORDS)
+    for speaker in people.speakers:
+        own = Corpus(speaker, [u for u in people if u.speaker == speaker])
+        others = Corpus(f"all but {speaker}", [u for u in people if u.speaker != speaker])
+        model = trained(speaker, memory, others, Corpus(f"some of {speaker}", own[::25]))
+        content["people"][speaker] = result(model, own, DIGITS)
+        content["people_accuracy"] = float(np.mean([line["accuracy"] for line in content["people"].values()]))
+        save(content)
+    content["probes"] = probes(memory, cut_keywords(train), cut_keywords(test), people)
+    save(content)
+    print(table(content))
+
+
+def table(content: dict) -> str:
+    lines = [
+        "Accuracy in % on speakers that the model has not heard",
+        "",
+        "| | words | accuracy |",
+        "| --- | ---: | ---: |",
+    ]
+    rows = {"toy keywords, four speakers": content["toy"]}
+    rows |= {f"FSDD digits, {speaker}": line for speaker, line in content["people"].items()}
+    lines += [f"| {name} | {line['words']} | {100 * line['accuracy']:.1f} |" for name, line in rows.items()]
+    return "\n".join(
+        [*lines, f"| FSDD digits, mean of {len(content['people'])} | | {100 * content['people_accuracy']:.1f} |"]
+    )
+
+
+if __name__ == "__main__":
+    main()
