@@ -12,8 +12,8 @@ CODE := w2v2_teach tests tools benchmarks data notebooks conftest.py
 lab: $(INSTALLED)
 	$(BIN)/jupyter lab --ip=127.0.0.1 --LabApp.default_url=/lab/tree/notebooks/00_welcome.ipynb $(AS_ROOT) $(ARGS)
 
-test: $(INSTALLED) lint
-	$(BIN)/python -m pytest $(ARGS)
+test: $(INSTALLED) lint ## two files at a time; a file's tests, and a notebook's cells, stay in order
+	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile $(ARGS)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check $(CODE)
