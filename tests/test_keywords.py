@@ -175,7 +175,7 @@ def test_lower_layers_may_do(task):
 
 
 def test_a_word_is_heard_at_several_speeds(task):
-    assert speeds(0.2).tolist() == pytest.approx([0.8, 0.9, 1.0, 1.1, 1.2])
+    assert speeds(0.2).tolist() == pytest.approx([0.8, 1.0, 1.2])
     learner = task(speed=0.2)
     assert isinstance(learner.dataset, VariedSpeed)
     lengths = set()
@@ -184,7 +184,7 @@ def test_a_word_is_heard_at_several_speeds(task):
         assert torch.equal(batch.input_values, learner.dataset[update].input_values)
         for utterance, mask in zip(batch.utterances, batch.attention_mask, strict=True):
             lengths.add(round(utterance.num_samples / int(mask.sum()), 2))
-    assert lengths == {0.8, 0.9, 1.0, 1.1, 1.2}
+    assert lengths == {0.8, 1.0, 1.2}
 
 
 def test_a_faster_tone_is_a_higher_tone():

@@ -88,7 +88,7 @@ def begin(model_class: type[Model], start: str, settings: FinetuningSettings, **
         model_class: one of `heads`.
         start: a checkpoint that `from_pretrained` finds, or "scratch" for TINY with random weights.
         settings: whose dropout the model gets.
-        head: fields of the configuration that describe the head.
+        head: fields of the configuration that describe the head, or that it needs otherwise.
 
     Raises:
         CheckpointError, ConfigError: see `checkpoints.load_pretrained`.
@@ -97,7 +97,7 @@ def begin(model_class: type[Model], start: str, settings: FinetuningSettings, **
     pretrained = None if start == SCRATCH else Wav2Vec2Model.from_pretrained(start)
     shape = config.TINY if pretrained is None else pretrained.config
     dropout = dict.fromkeys(("hidden_dropout", "final_dropout"), settings.dropout)
-    model = model_class(replace(shape, layerdrop=settings.layerdrop, **dropout, **head))
+    model = model_class(replace(shape, **{"layerdrop": settings.layerdrop, **dropout, **head}))
     if pretrained is not None:
         names = model.wav2vec2.state_dict().keys()  # fewer than there are, where `head` keeps the lower layers only
         model.wav2vec2.load_state_dict({k: v for k, v in pretrained.state_dict().items() if k in names})

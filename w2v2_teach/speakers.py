@@ -25,6 +25,9 @@ class SpeakerSettings(FinetuningSettings):
     """`FinetuningSettings`, and what ArcFace has of its own. The defaults are common for speakers."""
 
     freeze_context_updates: int = setting(0, "updates in which the head alone is trained")
+    mask_time_prob: float = setting(0.0, "p, share of frames that start a masked span")
+    mask_channel_prob: float = setting(0.0, "share of channels that start a span set to zero")
+    dropout: float = setting(0.2, "on the pooled statistics")
     crop_seconds: float | None = setting(3.0, "longest piece of an utterance that is heard at once, in seconds")
     keep_layers: int | None = setting(None, "Transformer layers to keep, from the bottom; all if not given")
     layerdrop: float = setting(0.0, "a layer that is skipped has no output to mix, so it must be 0")
@@ -45,12 +48,15 @@ class SpeakerSettings(FinetuningSettings):
 TINY = SpeakerSettings(
     **asdict(TINY_RECIPE)
     | {
-        "updates": 800,
-        "warmup_updates": 80,
-        "hold_updates": 320,
-        "freeze_context_updates": 300,
+        "updates": 400,
+        "batch_size": 32,
+        "warmup_updates": 20,
+        "hold_updates": 200,
+        "freeze_context_updates": 200,
         "rate_decay": 0.3,
-        "dropout": 0.2,
+        "mask_time_prob": 0.0,
+        "mask_channel_prob": 0.0,
+        "dropout": 0.3,
         "keep_layers": 1,
         "embedding_dim": 128,
         "margin": 0.5,
@@ -69,8 +75,13 @@ class SpeakerRecognition(Finetuning):
 
     @classmethod
     def begin(cls, start: str, settings: SpeakerSettings, train: Corpus, dev: Corpus) -> SpeakerRecognition:
-        """With a class for every speaker of `train`, on a mixture of the layers that are kept."""
+        """With a class for every speaker of `train`, on a mixture of the layers that are kept.
+
+        The context network has no dropout. That would make frames vary more in training than later, and how much they
+        vary is half of what is pooled.
+        """
         head = {"labels": train.speakers, "use_weighted_layer_sum": True, "xvector_output_dim": settings.embedding_dim}
+        head["hidden_dropout"] = 0.0
         if settings.keep_layers is not None:
             head["num_hidden_layers"] = settings.keep_layers
         return cls(begin(Wav2Vec2ForSpeakerVerification, start, settings, **head), settings, train, dev)
