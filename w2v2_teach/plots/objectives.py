@@ -12,8 +12,6 @@ from w2v2_teach.plots.attention import draw_map
 from w2v2_teach.plots.speech import draw_intervals, draw_waveform
 from w2v2_teach.plots.style import COLOURS, LINES
 
-INK = "#555555"
-
 
 def maps(attentions: Mapping[str, np.ndarray], words: Sequence[Interval], hop: float) -> Figure:
     """Attention maps (T, T) side by side, each in colours of its own; `hop` seconds a frame."""
@@ -59,9 +57,8 @@ def over_steps(curves: Mapping[str, Curve], guess: float, label: str) -> Figure:
     ax = figure.subplots()
     for (name, curve), (colour, line, marker) in zip(curves.items(), LINES, strict=False):
         ax.plot(curve.steps, curve.values, line, color=colour, marker=marker, markersize=8, linewidth=2.5, label=name)
-    ax.axhline(guess, color=COLOURS["muted"], linewidth=1.5)
+    ax.axhline(guess, color=COLOURS["muted"], linewidth=1.5, label="knowing nothing")
     last = max(max(curve.steps) for curve in curves.values())
-    ax.text(last, guess, "knowing nothing", ha="right", va="bottom", color=INK, fontsize=13)
     ax.set(xlabel="k, frames ahead (20 ms each)", ylabel=label, ylim=(0, None), xticks=range(1, last + 1))
     ax.legend(loc="upper right")
     return figure
