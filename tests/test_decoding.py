@@ -68,6 +68,7 @@ def test_beam_search_with_words_is_exhaustive_search_with_words(seed, weight, bo
     for text, score in every_text(log_probs).items():
         words = text.split()
         fused = sum(model.log_prob(word, words[:i]) for i, word in enumerate([*words, END]))
+        fused -= math.log(4) * sum(len(word) for word in words if word not in model.words)
         wanted[text] = score + weight * fused + bonus * len(words)
     found = beam_search(
         log_probs, VOCABULARY, width=10_000, language_model=model, weight=weight, word_bonus=bonus

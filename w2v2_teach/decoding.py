@@ -90,8 +90,9 @@ def beam_search(
 ) -> list[Hypothesis]:
     """Prefix beam search: frame by frame, the likeliest beginnings of a text, each summed over its paths.
 
-    The score is log P(text | frames) + weight · log P_LM(text) + word_bonus · words; the last two are added where a
-    word ends (shallow fusion).
+    The score is log P(text | frames) + weight · log P_LM(text) + word_bonus · words (shallow fusion). A word is scored
+    when it ends; one that no known word begins with, at once. An unknown word costs its letters, too: otherwise it
+    would be cheaper to leave out the spaces, and to write one unknown word for many.
 
     Args:
         log_probs: (T, V) log softmax.
@@ -104,30 +105,49 @@ def beam_search(
     Returns:
         The texts that are left after the last frame, best first.
     """
-    words = _WordScores(vocabulary, language_model, weight, word_bonus)
-    beams = {(): _Beam(in_blank=1.0)}
+    fusion = _Fusion(vocabulary, language_model, weight, word_bonus)
+    beams = {(): _Beam(_Text(), in_blank=1.0)}
     scale = 0.0  # log of what probabilities have been divided by, so that long sounds do not end at 0
     for frame in log_probs.exp().tolist():
         least = min(LEAST_PROBABILITY, max(frame))
         candidates = [(token, p) for token, p in enumerate(frame) if p >= least]
-        grown = _grow(beams, candidates, vocabulary.blank, words)
+        grown = _grow(beams, candidates, vocabulary.blank, fusion)
         best = heapq.nlargest(width, grown.items(), key=lambda item: item[1].score)
         most = max(beam.total for _, beam in best)
         scale += math.log(most)
-        beams = {prefix: _Beam(b.in_blank / most, b.in_token / most, b.fused) for prefix, b in best}
-    return words.hypotheses({prefix: scale + math.log(beam.total) for prefix, beam in beams.items() if beam.total})
+        beams = {prefix: _Beam(b.text, b.in_blank / most, b.in_token / most) for prefix, b in best if b.total}
+
+    ends = defaultdict(list)  # text → log probabilities: beginnings that differ in spaces only are one text
+    for beam in beams.values():
+        ends[beam.text.all_words].append(scale + math.log(beam.total))
+    found = [
+        Hypothesis(" ".join(words), float(np.logaddexp.reduce(log_totals)) + fusion.whole(words))
+        for words, log_totals in ends.items()
+    ]
+    return sorted(found, key=lambda hypothesis: hypothesis.score, reverse=True)
 
 
-Prefix = tuple[int, ...]
+@dataclass(frozen=True, slots=True)
+class _Text:
+    """A beginning of a text in words."""
+
+    words: tuple[str, ...] = ()  # that have ended
+    partial: str = ""  # the one that is being written
+    earned: float = 0.0  # score of the words that have ended
+    score: float = 0.0  # the same, and what the partial one costs already
+
+    @property
+    def all_words(self) -> tuple[str, ...]:
+        return (*self.words, self.partial) if self.partial else self.words
 
 
 @dataclass(slots=True)
 class _Beam:
-    """A beginning of a text: the probability of its paths, and what its words add to the score."""
+    """A beginning of a text, and the probability of its paths."""
 
+    text: _Text
     in_blank: float = 0.0  # of the paths that end in the blank
     in_token: float = 0.0  # of those that end in its last token
-    fused: float = 0.0  # language model and bonus of the words that have ended
 
     @property
     def total(self) -> float:
@@ -135,16 +155,16 @@ class _Beam:
 
     @property
     def score(self) -> float:
-        return math.log(self.total) + self.fused if self.total else -math.inf
+        return math.log(self.total) + self.text.score if self.total else -math.inf
 
 
 def _grow(
-    beams: dict[Prefix, _Beam], candidates: list[tuple[int, float]], blank: int, words: _WordScores
-) -> dict[Prefix, _Beam]:
-    """All beginnings one frame later, each with the paths of all that lead to it."""
-    grown: dict[Prefix, _Beam] = {}
+    beams: dict[tuple[int, ...], _Beam], candidates: list[tuple[int, float]], blank: int, fusion: _Fusion
+) -> dict[tuple[int, ...], _Beam]:
+    """All beginnings, by their tokens, one frame later: each with the paths of all that lead to it."""
+    grown: dict[tuple[int, ...], _Beam] = {}
     for prefix, beam in beams.items():
-        same = grown.setdefault(prefix, _Beam(fused=beam.fused))
+        same = grown.setdefault(prefix, _Beam(beam.text))
         for token, p in candidates:
             before = beam.total
             if token == blank:
@@ -155,47 +175,50 @@ def _grow(
                 before = beam.in_blank
             longer = (*prefix, token)
             if longer not in grown:
-                grown[longer] = _Beam(fused=beam.fused + words.added(prefix, token))
+                grown[longer] = _Beam(fusion.extended(beam.text, token))
             grown[longer].in_token += before * p
     return grown
 
 
-class _WordScores:
+class _Fusion:
     """What language model and word bonus add to a text."""
 
     def __init__(
         self, vocabulary: Vocabulary, language_model: NGramModel | None, weight: float, word_bonus: float
     ) -> None:
-        self.vocabulary, self.model = vocabulary, language_model
-        self.weight, self.bonus = weight, word_bonus
+        self.model, self.weight, self.bonus = language_model, weight, word_bonus
         self.delimiter = vocabulary.tokens.index(DELIMITER)
+        self.written = [vocabulary.decode([token]) for token in range(len(vocabulary))]
+        self.letter_cost = math.log(len(vocabulary))  # nats: an unknown word is any letters at all
+        self.known = set(language_model.words) if language_model else set()
+        self.beginnings = {word[:end] for word in self.known for end in range(len(word) + 1)}
+        self.looked_up: dict[tuple[str, tuple[str, ...]], float] = {}  # log P(word | history): beams ask alike
 
-    def added(self, prefix: Prefix, token: int) -> float:
-        """By one more token: nothing, unless it is the delimiter that ends a word."""
-        if token != self.delimiter or prefix[-1:] in ((), (self.delimiter,)):
+    def extended(self, text: _Text, token: int) -> _Text:
+        """The text with one more token."""
+        if token != self.delimiter:
+            partial = text.partial + self.written[token]
+            cost = 0.0 if partial in self.beginnings else self._log_prob(partial, text.words)
+            return _Text(text.words, partial, text.earned, text.earned + cost)
+        if not text.partial:
+            return text
+        earned = text.earned + self.bonus + self._log_prob(text.partial, text.words)
+        return _Text((*text.words, text.partial), "", earned, earned)
+
+    def _log_prob(self, word: str, history: tuple[str, ...]) -> float:
+        """log P(word | history), and the letters of an unknown word, times the weight."""
+        if self.model is None:
             return 0.0
-        return self._word(self.vocabulary.decode(prefix).split())
+        known = word if word in self.known else UNKNOWN
+        if (known, history) not in self.looked_up:
+            self.looked_up[known, history] = self.model.log_prob(known, history)
+        letters = len(word) if known == UNKNOWN else 0
+        return self.weight * (self.looked_up[known, history] - letters * self.letter_cost)
 
-    def _word(self, words: Sequence[str]) -> float:
-        """By the last of these words."""
-        return self.bonus + self._weighted(words[-1], words[:-1])
-
-    def _weighted(self, word: str, history: Sequence[str]) -> float:
-        return 0.0 if self.model is None else self.weight * self.model.log_prob(word, history)
-
-    def hypotheses(self, beams: dict[Prefix, float]) -> list[Hypothesis]:
-        """Whole texts, best first, the last word and the end scored; what differs in spaces only is one text."""
-        probabilities: dict[str, list[float]] = defaultdict(list)
-        for prefix, log_prob in beams.items():
-            probabilities[self.vocabulary.decode(prefix)].append(log_prob)
-        found = [
-            Hypothesis(text, float(np.logaddexp.reduce(log_probs)) + self._text(text.split()))
-            for text, log_probs in probabilities.items()
-        ]
-        return sorted(found, key=lambda hypothesis: hypothesis.score, reverse=True)
-
-    def _text(self, words: Sequence[str]) -> float:
-        return sum(self._word(words[: i + 1]) for i in range(len(words))) + self._weighted(END, words)
+    def whole(self, words: tuple[str, ...]) -> float:
+        """Of a whole text, its end included."""
+        inner = sum(self.bonus + self._log_prob(word, words[:i]) for i, word in enumerate(words))
+        return inner + self._log_prob(END, words)
 
 
 class Word(NamedTuple):
