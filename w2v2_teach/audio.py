@@ -91,6 +91,12 @@ def normalise(waveform: torch.Tensor) -> torch.Tensor:
     return (waveform - waveform.mean()) / torch.sqrt(waveform.var(correction=0) + 1e-7)
 
 
+def change_speed(waveform: torch.Tensor, factor: float) -> torch.Tensor:
+    """(L,) → (about L / factor,): the tape runs faster or slower. No sound gets shorter than one frame."""
+    factor = min(factor, len(waveform) / MIN_SAMPLES)
+    return torch.from_numpy(soxr.resample(waveform.numpy(), factor * SAMPLE_RATE, SAMPLE_RATE, quality="LQ"))
+
+
 def pad_batch(waveforms: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
     """Normalise each waveform alone, so that its neighbours do not matter, then pad with zeros on the right.
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from w2v2_teach import config
-from w2v2_teach.audio import SAMPLE_RATE, pad_batch
+from w2v2_teach.audio import SAMPLE_RATE, change_speed, pad_batch
 from w2v2_teach.batching import Batch, UpdateBatches, own_share
 from w2v2_teach.checkpoints import Pretrained
 from w2v2_teach.corpus import Corpus, Utterance
@@ -43,6 +43,7 @@ class FinetuningSettings(TrainingSettings):
     freeze_context_updates: int = setting(10_000, "updates in which the head alone is trained")
     unfreeze_every: int = setting(0, "then one more layer from the top every so many updates; 0: all at once (ULMFiT)")
     rate_decay: float = setting(1.0, "factor on the learning rate from each layer to the one below (ULMFiT: 1/2.6)")
+    speed: float = setting(0.0, "by how much an utterance may be faster or slower each time, as a share")
     mask_time_prob: float = setting(0.075, "p, share of frames that start a masked span")
     mask_time_length: int = setting(10, "M, frames in a span")
     mask_channel_prob: float = setting(0.004, "share of channels that start a span set to zero")
@@ -56,6 +57,7 @@ class FinetuningSettings(TrainingSettings):
         for name in ("freeze_context_updates", "unfreeze_every"):
             self.demand(name, getattr(self, name) >= 0, "0 or more")
         self.demand("rate_decay", 0 < self.rate_decay <= 1, "in (0, 1]")
+        self.demand("speed", 0 <= self.speed < 1, "in [0, 1)")
         for name in ("mask_time_prob", "mask_channel_prob", "dropout", "layerdrop"):
             self.demand(name, 0 <= getattr(self, name) <= 1, "in [0, 1]")
         for name in ("mask_time_length", "mask_channel_length"):
@@ -107,7 +109,8 @@ def begin(model_class: type[Model], start: str, settings: FinetuningSettings, **
 class LabelledBatches(UpdateBatches):
     """Item u is the batch of update u, the rows of all processes: utterances of similar length, padded.
 
-    With `crop_seconds`, no more of an utterance is heard than that, from a place drawn anew.
+    With `crop_seconds`, no more of an utterance is heard than that, from a place drawn anew. With `speed`, it is faster or
+    slower every time, and thus higher or lower, as if by other speakers.
     """
 
     def __getitem__(self, update: int) -> Batch:
@@ -117,7 +120,16 @@ class LabelledBatches(UpdateBatches):
         chance = np.random.default_rng([self.settings.seed, update])
         starts = [chance.integers(max(0, self.utterances[i].num_samples - crop) + 1) for i in indices]
         pieces = [self.waveform(i)[start : start + crop] for i, start in zip(indices, starts, strict=True)]
+        if self.settings.speed > 0:
+            chance = np.random.default_rng([self.settings.seed, update, 1])
+            factors = chance.choice(speeds(self.settings.speed), len(pieces))
+            pieces = [change_speed(x, f) for x, f in zip(pieces, factors, strict=True)]
         return Batch(*pad_batch(pieces), tuple(self.utterances[i] for i in indices))
+
+
+def speeds(spread: float) -> np.ndarray:
+    """Slower, as it is, faster: few, so that a memory of what a frozen encoder made of each utterance has a chance."""
+    return np.linspace(1 - spread, 1 + spread, 3)
 
 
 class MicroBatch(NamedTuple):

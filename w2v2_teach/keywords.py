@@ -7,15 +7,14 @@ from dataclasses import asdict, dataclass, replace
 from typing import ClassVar
 
 import numpy as np
-import soxr
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from w2v2_teach.audio import MIN_SAMPLES, SAMPLE_RATE, pad_batch
-from w2v2_teach.batching import Batch, padded_batches
+from w2v2_teach.audio import SAMPLE_RATE
+from w2v2_teach.batching import padded_batches
 from w2v2_teach.corpus import DIGITS, Corpus, Interval, Utterance
-from w2v2_teach.finetuning import TINY_RECIPE, Finetuning, FinetuningSettings, LabelledBatches, MicroBatch, begin
+from w2v2_teach.finetuning import TINY_RECIPE, Finetuning, FinetuningSettings, MicroBatch, begin
 from w2v2_teach.heads import Wav2Vec2ForSequenceClassification
 from w2v2_teach.settings import setting
 from w2v2_teach.trainer import Losses
@@ -60,43 +59,18 @@ class KeywordSettings(FinetuningSettings):
 
     freeze_context_updates: int = setting(0, "updates in which the head alone is trained")
     keep_layers: int | None = setting(None, "Transformer layers to keep, from the bottom; all if not given")
-    speed: float = setting(0.0, "by how much a word may be faster or slower each time, as a share")
     layerdrop: float = setting(0.0, "a layer that is skipped has no output to mix, so it must be 0")
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.demand("layerdrop", self.layerdrop == 0, "0: a layer that is skipped has no output to mix")
         self.demand("keep_layers", self.keep_layers is None or self.keep_layers >= 1, "1 or more")
-        self.demand("speed", 0 <= self.speed < 1, "in [0, 1)")
 
 
 TINY = KeywordSettings(
     **asdict(TINY_RECIPE)
     | {"updates": 800, "warmup_updates": 80, "hold_updates": 320, "freeze_context_updates": 0, "batch_size": 32}
 )
-
-
-class VariedSpeed(LabelledBatches):
-    """Batches of utterances that are faster or slower every time, and thus higher or lower, as if by other speakers."""
-
-    def __getitem__(self, update: int) -> Batch:
-        batch = super().__getitem__(update)
-        chance = np.random.default_rng([self.settings.seed, update, 1])
-        factors = chance.choice(speeds(self.settings.speed), len(batch.utterances))
-        lengths = batch.attention_mask.sum(dim=1).tolist()
-        rows = [change_speed(x[:L], f) for x, L, f in zip(batch.input_values, lengths, factors, strict=True)]
-        return Batch(*pad_batch(rows), batch.utterances)
-
-
-def speeds(spread: float) -> np.ndarray:
-    """Three of them, so that a frozen encoder's memory has a chance to hear a word at the same speed again."""
-    return np.linspace(1 - spread, 1 + spread, 3)
-
-
-def change_speed(waveform: Tensor, factor: float) -> Tensor:
-    """(L,) → (about L / factor,): the tape runs faster or slower. No piece gets shorter than one frame."""
-    factor = min(factor, len(waveform) / MIN_SAMPLES)
-    return torch.from_numpy(soxr.resample(waveform.numpy(), factor * SAMPLE_RATE, SAMPLE_RATE, quality="LQ"))
 
 
 class KeywordSpotting(Finetuning):
@@ -115,13 +89,6 @@ class KeywordSpotting(Finetuning):
         if settings.keep_layers is not None:
             head["num_hidden_layers"] = settings.keep_layers
         return cls(begin(Wav2Vec2ForSequenceClassification, start, settings, **head), settings, train, dev)
-
-    def __init__(
-        self, model: Wav2Vec2ForSequenceClassification, settings: KeywordSettings, train: Corpus, dev: Corpus
-    ) -> None:
-        super().__init__(model, settings, train, dev)
-        if settings.speed > 0:
-            self.dataset = VariedSpeed(train, settings, fill=True)
 
     def losses(self, model: nn.Module, micro_batch: MicroBatch) -> Losses:
         """Cross-entropy, in nats, and how often the likeliest word is the right one."""
