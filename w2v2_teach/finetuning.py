@@ -109,8 +109,8 @@ def begin(model_class: type[Model], start: str, settings: FinetuningSettings, **
 class LabelledBatches(UpdateBatches):
     """Item u is the batch of update u, the rows of all processes: utterances of similar length, padded.
 
-    With `crop_seconds`, no more of an utterance is heard than that, from a place drawn anew. With `speed`, it is faster or
-    slower every time, and thus higher or lower, as if by other speakers.
+    With `crop_seconds`, no more of an utterance is heard than that, from a place drawn anew. With `speed`, it is faster
+    or slower every time, and thus higher or lower, as if by other speakers.
     """
 
     def __getitem__(self, update: int) -> Batch:
