@@ -6,8 +6,9 @@ import torch
 from little_run import CONFIG, little_corpus
 
 from w2v2_teach import probes
+from w2v2_teach.audio import normalise
 from w2v2_teach.model import Wav2Vec2Model
-from w2v2_teach.probes import Frames, context_metrics, phone_frames
+from w2v2_teach.probes import Frames, context_metrics, copy_scores, phone_frames
 
 
 @pytest.fixture(scope="module")
@@ -24,8 +25,6 @@ def test_every_frame_is_that_of_its_utterance_and_phone(corpus):
     assert np.mean(frames.phones == "AA") == pytest.approx(1 / 3, abs=0.02), "as the corpus is made"
     one = phone_frames(model, corpus, 5)
     assert all(np.array_equal(few, many[:5]) for few, many in zip(one, frames, strict=True))
-    from w2v2_teach.audio import normalise
-
     alone = model(normalise(corpus[3].waveform())[None]).last_hidden_state[0].detach().numpy()  # (T, D)
     here = frames.contexts[frames.speakers == corpus[3].speaker]
     distance = np.abs(here[:, None] - alone[None]).max(axis=2).min(axis=0)  # (T,)
@@ -53,3 +52,10 @@ def test_what_is_in_the_contexts_is_found(corpus, monkeypatch):
     assert found[0.0]["cluster_pnmi"] < 0.05
     assert 0.5 < found[0.6]["phone_accuracy"] < 0.85
     assert {metrics["majority"] for metrics in found.values()} == {np.mean(frames_that_say(0).phones == "a")}
+
+
+def test_a_copy_is_scored_without_what_all_frames_share():
+    z = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0], [0.0, -1.0]])  # (T, C)
+    wanted = torch.tensor([[1.0, 0, -1, 0], [0, 1, 0, -1], [-1, 0, 1, 0], [0, -1, 0, 1]])
+    torch.testing.assert_close(copy_scores(z), wanted)
+    torch.testing.assert_close(copy_scores(3 * z + torch.tensor([50.0, 7.0])), wanted, atol=1e-4, rtol=0)
