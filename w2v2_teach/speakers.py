@@ -56,6 +56,7 @@ TINY = SpeakerSettings(
         "rate_decay": 0.3,
         "mask_time_prob": 0.0,
         "mask_channel_prob": 0.0,
+        "crop_seconds": 1.5,
         "dropout": 0.3,
         "keep_layers": 1,
         "embedding_dim": 128,
