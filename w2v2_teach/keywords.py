@@ -69,7 +69,16 @@ class KeywordSettings(FinetuningSettings):
 
 TINY = KeywordSettings(
     **asdict(TINY_RECIPE)
-    | {"updates": 800, "warmup_updates": 80, "hold_updates": 320, "freeze_context_updates": 0, "batch_size": 32}
+    | {
+        "updates": 500,
+        "batch_size": 32,
+        "warmup_updates": 50,
+        "hold_updates": 200,
+        "freeze_context_updates": 0,
+        "mask_time_prob": 0.0,  # a word is hardly longer than a few spans
+        "mask_channel_prob": 0.0,
+        "speed": 0.15,
+    }
 )
 
 

@@ -57,6 +57,7 @@ TINY = SpeakerSettings(
         "mask_time_prob": 0.0,
         "mask_channel_prob": 0.0,
         "crop_seconds": 1.5,
+        "speed": 0.0,  # at another speed it is another voice
         "dropout": 0.3,
         "keep_layers": 1,
         "embedding_dim": 128,
