@@ -17,7 +17,7 @@ from w2v2_teach.config import TINY
 from w2v2_teach.decoding import Hypothesis, NGramModel, Word
 from w2v2_teach.heads import Wav2Vec2ForCTC
 from w2v2_teach.model import Wav2Vec2Model
-from w2v2_teach.transcription import Recogniser, Transcript, between_words, subtitles, windows
+from w2v2_teach.transcription import Recogniser, Transcript, between_words, mark_pauses, subtitles, windows
 from w2v2_teach.vocabulary import Vocabulary, VocabularyError
 
 TEXT = random_text(40)  # about 20 s
@@ -78,12 +78,31 @@ def test_pieces_end_between_words():
     frames = torch.eye(8)[ids]  # (T, V)
 
     def cut(*lengths: int) -> list[list[int]]:
-        return [piece.argmax(dim=1).tolist() for piece in between_words(frames.split(lengths), delimiter=1)]
+        return [piece.argmax(dim=1).tolist() for piece in between_words(frames.split(lengths), delimiter=1, pause=9)]
 
     assert cut(19) == [ids.tolist()], "a single piece stays whole"
     assert cut(1, 8, 3, 7) == [[2, 2, 1, 1], [0, 3, 0, 3, 1, 1], [0, 4, 4, 4, 4, 4, 2, 1, 2]]
     assert cut(9, 10) == [[2, 2, 1, 1], ids[4:].tolist()], "a delimiter at the end may go on"
     assert cut(2, 17) == [ids.tolist()], "no delimiter yet"
+
+
+def test_a_long_pause_between_letters_separates_words():
+    ids = [0] * 12 + [2] + [0] * 9 + [3] + [0] * 8 + [3, 1] + [0] * 20 + [4, 0, 4] + [0] * 12
+    marked = mark_pauses(torch.eye(8)[ids].log(), delimiter=1, pause=9)
+    found = marked.argmax(dim=1).tolist()
+    assert [t for t in range(len(ids)) if found[t] != ids[t]] == [14, 20], "between 2 and 3 alone"
+    assert found[14] == found[20] == 1
+    assert torch.equal(mark_pauses(marked, delimiter=1, pause=9), marked), "once and for all"
+
+
+@pytest.mark.parametrize("window", [60.0, 1.5])
+def test_utterances_that_follow_without_a_delimiter(tones, window):
+    pause = np.zeros(8_000, dtype=np.float32)  # half a second
+    sound = torch.from_numpy(np.concatenate([pause, speak("abc fa"), pause, speak("add"), pause, speak("dee"), pause]))
+    transcript = tones.transcribe(sound, window, overlap=0.7)
+    assert transcript.text == "abc fa add dee"
+    starts = [0.5, 0.5 + len(speak("abc ")) / 16_000, 1.0 + len(speak("abc fa")) / 16_000]
+    assert np.abs(np.array([word.start for word in transcript.words[:3]]) - starts).max() < 0.11
 
 
 # --- text and times ---------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from tqdm.auto import tqdm
 
 from w2v2_teach.audio import MIN_SAMPLES, SAMPLE_RATE, AudioError, Source, count_samples, load_audio, normalise
 from w2v2_teach.checkpoints import CheckpointError, architecture, pretrained_file
-from w2v2_teach.ctc import forced_alignment
+from w2v2_teach.ctc import LOG_ZERO, forced_alignment
 from w2v2_teach.decoding import NGramModel, Word, beam_search, greedy_decode, word_times
 from w2v2_teach.feature_encoder import receptive_field
 from w2v2_teach.heads import Wav2Vec2ForCTC
@@ -22,6 +22,7 @@ from w2v2_teach.vocabulary import DELIMITER, Vocabulary
 
 WINDOW = 16.0  # s that the model hears at once: attention takes memory with its square
 OVERLAP = 4.0  # s that neighbours share; each counts up to the middle, and so has heard 2 s beyond what it decides
+PAUSE = 0.36  # s without a letter that separate words, delimiter or not
 CUE_CHARACTERS, CUE_PAUSE = 42, 1.0  # a subtitle has one line of so many characters, and ends before such a pause (s)
 
 
@@ -83,8 +84,9 @@ class Recogniser:
         parts = list(windows(_length(sound), hop, window, overlap))
         bar = tqdm(parts, unit="window", delay=2, leave=False, disable=None)  # on a terminal, if it takes a while
         heard = (self._hear(part.read(sound))[part.kept] for part in bar)
+        delimiter, pause = self.vocabulary.tokens.index(DELIMITER), round(PAUSE * SAMPLE_RATE / hop)
         spans, frames = [], 0
-        for log_probs in between_words(heard, self.vocabulary.tokens.index(DELIMITER)):
+        for log_probs in between_words(heard, delimiter, pause):
             for span in forced_alignment(log_probs, self._tokens(log_probs)):
                 spans.append(span._replace(first=frames + span.first, last=frames + span.last))
             frames += len(log_probs)
@@ -146,24 +148,47 @@ def windows(samples: int, hop: int, window: float, overlap: float) -> Iterator[W
     yield Window(start * hop, samples, slice(first, None))
 
 
-def between_words(pieces: Iterable[Tensor], delimiter: int) -> Iterator[Tensor]:
+def between_words(pieces: Iterable[Tensor], delimiter: int, pause: int) -> Iterator[Tensor]:
     """The same frames in other pieces, which end where the best path leaves a word delimiter: no word is cut in two.
 
     Args:
         pieces: log probabilities (T_i, V). A single one stays whole.
         delimiter: its id.
+        pause: so many frames without a letter mean a delimiter, see `mark_pauses`.
     """
-    pieces = iter(pieces)
-    rest = next(pieces)  # (T, V)
+    rest = None  # (T, V)
     for piece in pieces:
-        between = rest.argmax(dim=1) == delimiter  # (T,)
-        ends = (between[:-1] & ~between[1:]).nonzero()  # (gaps, 1)
-        if len(ends):
-            end = int(ends[-1]) + 1
-            yield rest[:end]
-            rest = rest[end:]
-        rest = torch.cat([rest, piece])
+        if rest is not None:
+            between = rest.argmax(dim=1) == delimiter  # (T,)
+            ends = (between[:-1] & ~between[1:]).nonzero()  # (gaps, 1)
+            if len(ends):
+                end = int(ends[-1]) + 1
+                yield rest[:end]
+                rest = rest[end:]
+        rest = mark_pauses(piece if rest is None else torch.cat([rest, piece]), delimiter, pause)
     yield rest
+
+
+def mark_pauses(log_probs: Tensor, delimiter: int, pause: int, blank: int = 0) -> Tensor:
+    """Put a word delimiter near both ends of every long stretch of blanks between two letters.
+
+    A model that was trained on single utterances has not learned to write a delimiter where the next one begins.
+
+    Args:
+        log_probs: (T, V)
+        delimiter: its id.
+        pause: so many frames are long.
+        blank: its id.
+    """
+    best = log_probs.argmax(dim=1)  # (T,)
+    spoken = (best != blank).nonzero()[:, 0]  # frames of letters and delimiters
+    before, after = spoken[:-1], spoken[1:]
+    long = (after - before - 1 >= pause) & (best[before] != delimiter) & (best[after] != delimiter)
+    marks = torch.cat([before[long] + pause // 4, after[long] - pause // 4])
+    marked = log_probs.clone()
+    marked[marks] = LOG_ZERO
+    marked[marks, delimiter] = 0
+    return marked
 
 
 def json_line(name: str, transcript: Transcript) -> str:
