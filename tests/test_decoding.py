@@ -146,15 +146,28 @@ def test_a_longer_context_counts():
 # --- times and rates --------------------------------------------------------------------------------------------------
 
 
-def test_blanks_around_a_delimiter_are_shared():
-    spans = [TokenSpan(2, 3, 4, 0.8), TokenSpan(3, 6, 8, 0.6), TokenSpan(1, 10, 11, 1.0), TokenSpan(2, 13, 14, 0.5)]
+def test_words_reach_beyond_their_spikes_and_share_what_is_between_them():
+    spans = [
+        *(TokenSpan(2, 3, 4, 0.8), TokenSpan(3, 6, 8, 0.6), TokenSpan(1, 10, 11, 1.0)),
+        *(TokenSpan(2, 20, 21, 0.5), TokenSpan(1, 21, 22, 1.0), TokenSpan(3, 22, 23, 0.9)),
+    ]
     words = word_times(spans, VOCABULARY, TINY)
-    middles = frame_times(TINY, 20)
+    middles = frame_times(TINY, 30)
     edges = middles - (middles[1] - middles[0]) / 2  # where frame t's share of the sound begins
-    assert [word.text for word in words] == ["ab", "a"]
-    assert [word.confidence for word in words] == pytest.approx([0.7, 0.5])
-    assert (words[0].start, words[0].end) == pytest.approx((edges[3], edges[9]))  # 8 and 10: half is 9
-    assert (words[1].start, words[1].end) == pytest.approx((edges[12], edges[14]))  # 11 and 13: half is 12
+    assert [word.text for word in words] == ["ab", "a", "b"]
+    assert [word.confidence for word in words] == pytest.approx([0.7, 0.5, 0.9])
+    assert (words[0].start, words[0].end) == pytest.approx((edges[1], edges[10]))  # two frames more at both ends
+    assert (words[1].start, words[1].end) == pytest.approx(
+        (edges[18], (edges[21] + edges[22]) / 2)
+    )  # half of one frame
+    assert (words[2].start, words[2].end) == pytest.approx(
+        ((edges[21] + edges[22]) / 2, edges[23])
+    )  # the last span's end
+
+
+def test_words_stay_within_the_aligned_frames():
+    (word,) = word_times([TokenSpan(2, 0, 1, 0.5), TokenSpan(1, 1, 2, 1.0)], VOCABULARY, TINY)
+    assert (word.start, word.end) == pytest.approx((0.0025, 0.0425))
 
 
 def test_delimiters_alone_are_no_words():
