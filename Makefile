@@ -7,7 +7,7 @@ INSTALLED := .venv/installed
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 CODE := w2v2_teach tests tools benchmarks data notebooks conftest.py
 
-.PHONY: lab test lint format notebooks parity speed pretraining_step label_efficiency recipes objectives clean
+.PHONY: lab test lint format notebooks parity speed pretraining_step label_efficiency recipes objectives speakers keywords clean
 
 lab: $(INSTALLED)
 	$(BIN)/jupyter lab --ip=127.0.0.1 --LabApp.default_url=/lab/tree/notebooks/00_welcome.ipynb $(AS_ROOT) $(ARGS)
@@ -26,7 +26,7 @@ format: $(INSTALLED)
 notebooks: $(INSTALLED) ## run notebooks in place: make notebooks ARGS=02
 	$(BIN)/python tools/notebooks.py $(ARGS)
 
-parity speed pretraining_step objectives: $(INSTALLED)
+parity speed pretraining_step objectives speakers keywords: $(INSTALLED)
 	$(BIN)/python benchmarks/$@.py $(ARGS)
 
 label_efficiency: $(INSTALLED)
