@@ -91,7 +91,7 @@ class Recogniser:
                 spans.append(span._replace(first=frames + span.first, last=frames + span.last))
             frames += len(log_probs)
         words = [word for word in word_times(spans, self.vocabulary, self.model.config) if word.text]
-        return Transcript(tuple(_lasting(word, hop / SAMPLE_RATE) for word in words))
+        return Transcript(tuple(words))
 
     @torch.no_grad()
     def _hear(self, waveform: Tensor) -> Tensor:
@@ -170,7 +170,7 @@ def between_words(pieces: Iterable[Tensor], delimiter: int, pause: int) -> Itera
 
 
 def mark_pauses(log_probs: Tensor, delimiter: int, pause: int, blank: int = 0) -> Tensor:
-    """Put a word delimiter near both ends of every long stretch of blanks between two letters.
+    """Put a word delimiter in the middle of every long stretch of blanks between two letters.
 
     A model that was trained on single utterances has not learned to write a delimiter where the next one begins.
 
@@ -184,7 +184,7 @@ def mark_pauses(log_probs: Tensor, delimiter: int, pause: int, blank: int = 0) -
     spoken = (best != blank).nonzero()[:, 0]  # frames of letters and delimiters
     before, after = spoken[:-1], spoken[1:]
     long = (after - before - 1 >= pause) & (best[before] != delimiter) & (best[after] != delimiter)
-    marks = torch.cat([before[long] + pause // 4, after[long] - pause // 4])
+    marks = (before[long] + after[long]) // 2
     marked = log_probs.clone()
     marked[marks] = LOG_ZERO
     marked[marks, delimiter] = 0
@@ -223,11 +223,6 @@ def _cues(words: Sequence[Word]) -> Iterator[list[Word]]:
 
 def _line(words: Iterable[Word]) -> str:
     return " ".join(word.text for word in words)
-
-
-def _lasting(word: Word, hop: float) -> Word:
-    """A word of one letter that fires in one frame and has no neighbours still lasts from that frame to the next."""
-    return word if word.end > word.start else word._replace(start=word.start - hop / 2, end=word.end + hop / 2)
 
 
 def _clock(seconds: float) -> str:
