@@ -136,5 +136,11 @@ def test_a_name_that_is_no_text(folder):
     assert ".wav is not audio that libsndfile reads" in result.stderr
 
 
+@pytest.mark.usefixtures("tones")
+def test_windows_of_another_length(folder):
+    assert run("--window", "2", folder / "long.mp3").stdout == run("--window", "60", folder / "long.mp3").stdout
+    assert run("--window", "1", folder / "long.mp3").exit_code == 2
+
+
 def test_nothing_to_transcribe():
     assert run().exit_code == 2

@@ -37,7 +37,7 @@ from w2v2_teach.run_folder import RunError
 from w2v2_teach.settings import SettingsError, TrainingSettings
 from w2v2_teach.speakers import SpeakerRecognition, evaluate_speaker_model
 from w2v2_teach.trainer import Trainer
-from w2v2_teach.transcription import Recogniser, Transcript, json_line, subtitles
+from w2v2_teach.transcription import WINDOW, Recogniser, Transcript, json_line, subtitles
 from w2v2_teach.vocabulary import Vocabulary, VocabularyError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -267,6 +267,9 @@ def transcribe(
             help="text: one line a file; json: one object a line, with word times (s) and confidence; srt: subtitles",
         ),
     ] = Layout.text,
+    window: Annotated[
+        float, typer.Option(min=2, help="seconds that the model hears at once; for a published model, 15 are better")
+    ] = WINDOW,
     beam: Annotated[
         bool, typer.Option("--beam", help="beam search with word statistics of the toy corpus: for its sentences only")
     ] = False,
@@ -283,7 +286,7 @@ def transcribe(
     failed = False
     for file in files:
         try:
-            typer.echo(_written(file, recogniser.transcribe(file), layout), nl=False)
+            typer.echo(_written(file, recogniser.transcribe(file, window), layout), nl=False)
         except AudioError as error:
             typer.echo(error, err=True)
             failed = True
