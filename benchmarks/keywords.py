@@ -110,7 +110,11 @@ def main() -> None:
         content["people"][speaker] = result(model, own, DIGITS)
         content["people_accuracy"] = float(np.mean([line["accuracy"] for line in content["people"].values()]))
         save(content)
-    content["probes"] = probes(memory, cut_keywords(train), cut_keywords(test), people)
+    file = RUNS / "probes.json"
+    if not file.is_file():
+        found = probes(memory, cut_keywords(train), cut_keywords(test), people)
+        file.write_text(json.dumps(found), encoding="utf-8")
+    content["probes"] = json.loads(file.read_text(encoding="utf-8"))
     save(content)
     print(table(content))
 

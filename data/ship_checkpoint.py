@@ -87,7 +87,8 @@ def differing_options(recipe: TrainingSettings, settings: dict[str, Any]) -> lis
     for field in fields(recipe):
         value, name = settings[field.name], option_name(field)
         if value != getattr(recipe, field.name):
-            words.append({True: name, False: name.replace("--", "--no-")}.get(value, f"{name} {value}"))
+            switch = {True: name, False: name.replace("--", "--no-")}
+            words.append(switch[value] if isinstance(value, bool) else f"{name} {value}")
     return words
 
 
