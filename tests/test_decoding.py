@@ -84,6 +84,20 @@ def test_the_likeliest_path_is_not_always_the_likeliest_text():
     assert (best.text, best.score) == ("a", pytest.approx(math.log(0.64), abs=1e-5))
 
 
+def test_words_are_not_glued_together():
+    """A narrow beam, frames that half hear the spaces: a beginning that no known word has must pay at once."""
+    sure = {
+        "a": [0.05, 0.01, 0.9, 0.04],
+        "b": [0.05, 0.01, 0.04, 0.9],
+        "|": [0.65, 0.33, 0.01, 0.01],
+        "–": [0.97] + [0.01] * 3,
+    }
+    log_probs = torch.tensor([sure[heard] for heard in "a–b|b–a|a–b|b–a"]).log()
+    model = NGramModel.from_texts(["ab ba ab ba", "ba ab", "a b", "b a a"])
+    assert beam_search(log_probs, VOCABULARY)[0].text == "abbaabba"
+    assert beam_search(log_probs, VOCABULARY, width=4, language_model=model, word_bonus=0)[0].text == "ab ba ab ba"
+
+
 def test_double_letters_need_a_blank():
     a, blank = torch.tensor([1e-6, 1e-6, 1.0, 1e-6]).log(), torch.tensor([1.0, 1e-6, 1e-6, 1e-6]).log()
     assert beam_search(torch.stack([a, a]), VOCABULARY)[0].text == "a"

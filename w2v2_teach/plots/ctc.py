@@ -93,7 +93,7 @@ def lattice(
                     on = alive[t, s - back] and alive[t + 1, s]
                     taken = path is not None and path[t] == s - back and path[t + 1] == s
                     _draw_arrow(ax, (t, s - back), (t + 1, s), on, taken)
-    sizes = 1300 + 1900 * values / values[alive].max()
+    sizes = 1700 + 1500 * values / values[alive].max()
     inks = {token: INKS[1 + i % 2] for i, token in enumerate(dict.fromkeys(tokens[1::2]))} | {BLANK: INKS[0]}
     for t in range(T):
         for s in range(S):
