@@ -98,10 +98,10 @@ def untrained(corpus: Corpus) -> list[Trials]:
 
 
 def curve(trials: Trials) -> dict[str, list[float]]:
-    """A DET curve, thinned."""
+    """A DET curve, thinned so that its points lie evenly between few false accepts and few false rejects."""
     errors = detection_errors(trials)
-    kept = np.unique(np.linspace(0, len(errors.thresholds) - 1, 20 * POINTS).astype(int))
-    kept = kept[np.unique(np.round(POINTS * errors.false_rejects[kept]), return_index=True)[1]]
+    along = np.log((errors.false_rejects + 1e-4) / (errors.false_accepts + 1e-4))  # rises with the threshold
+    kept = np.unique(np.searchsorted(along, np.linspace(along[0], along[-1], POINTS)))
     return {name: [round(float(x), 5) for x in getattr(errors, name)[kept]] for name in errors._fields[1:]}
 
 

@@ -150,8 +150,10 @@ def detection_tradeoff(curves: Mapping[str, DetectionErrors], marks: Mapping[str
         curves: name → both errors.
         marks: name → (false accepts, false rejects) to point at.
     """
-    figure = Figure(figsize=(7.4, 6), layout="constrained")
-    _draw_tradeoff(figure.subplots(), curves, marks)
+    figure = Figure(figsize=(10.5, 6), layout="constrained")
+    ax = figure.subplots()
+    _draw_tradeoff(ax, curves, marks)
+    ax.legend(loc="upper left", bbox_to_anchor=(1.02, 1))
     return figure
 
 
