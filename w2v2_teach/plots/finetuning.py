@@ -191,7 +191,8 @@ def label_efficiency(lines: Summary, all_minutes: float) -> Figure:
                 label=name,
             )  # fmt: skip
         ax.set(xscale="log", xlabel="minutes of labelled speech", title=title, ylim=(0, None))
-        ax.set_xticks(minutes, [f"{m:g}" if m != all_minutes else f"all {m:.0f}" for m in minutes])
+        ticks = sorted({line["minutes"] or all_minutes for line in lines})
+        ax.set_xticks(ticks, [f"{m:g}" if m != all_minutes else f"all {m:.0f}" for m in ticks])
         ax.xaxis.set_minor_locator(NullLocator())
         ax.grid(axis="y", alpha=0.4)
     axes[0].set_ylabel("word error rate (%)")
