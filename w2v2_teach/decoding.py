@@ -22,7 +22,7 @@ from w2v2_teach.feature_encoder import receptive_field
 from w2v2_teach.vocabulary import DELIMITER, Vocabulary
 
 START, END, UNKNOWN = "<s>", "</s>", "<unk>"  # of a sentence; and any word that the training texts do not have
-LEAST_PROBABILITY = 1e-3  # beam search leaves out tokens below it: nearly all, for CTC's frames are sure of themselves
+LEAST_PROBABILITY = 1e-4  # of a token that beam search considers; few reach it, for CTC is sure of its frames
 SPREAD = 2  # frames of 20 ms; chosen on the toy corpus' dev speakers, where 1 to 3 do about as well
 
 
