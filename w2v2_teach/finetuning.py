@@ -1,4 +1,4 @@
-"""Fine-tuning on labels: what an update draws, freezes, computes and reports (Section 3.3, Appendix B)."""
+"""Fine-tuning on labels: what an update draws, freezes, computes and reports (Sections 3.3, 4.3)."""
 
 from __future__ import annotations
 
@@ -289,7 +289,7 @@ class SpeechRecognition(Finetuning):
         return cls(model, vocabulary, settings, train, dev)
 
     def items(self, utterances: Sequence[Utterance]) -> int:
-        """Characters, as in fairseq: every one weighs the same, in short and in long utterances."""
+        """Characters: every one weighs the same, in short and in long utterances."""
         return sum(len(utterance.text) for utterance in utterances)
 
     def losses(self, model: nn.Module, micro_batch: MicroBatch) -> Losses:

@@ -79,7 +79,7 @@ def learning_rate(settings: TrainingSettings, update: int) -> float:
     """The rate of update 0, 1, …: up in a line, held at the peak, down in a line.
 
     Without a hold it is the schedule of pre-training (Section 4.2), with one the tri-stage schedule of fine-tuning
-    (Appendix B), and with a floor of 1/32 the slanted triangle of ULMFiT (arXiv 1801.06146, equation 3).
+    (Section 4.3), and with a floor of 1/32 the slanted triangle of ULMFiT (arXiv 1801.06146, equation 3).
     """
     falls_from = settings.warmup_updates + settings.hold_updates
     if update < settings.warmup_updates:
