@@ -10,11 +10,11 @@ import soundfile
 import torch
 from tones import FIELD, SILENCE, TONE, VOCABULARY, random_text, recogniser, speak
 
-from w2v2_teach import transcription
+from w2v2_teach import corpus, transcription
 from w2v2_teach.audio import AudioError
 from w2v2_teach.checkpoints import CheckpointError
 from w2v2_teach.config import TINY
-from w2v2_teach.decoding import Hypothesis, NGramModel, Word
+from w2v2_teach.decoding import Hypothesis, NGramModel, Word, error_rates
 from w2v2_teach.heads import Wav2Vec2ForCTC
 from w2v2_teach.model import Wav2Vec2Model
 from w2v2_teach.transcription import Recogniser, Transcript, between_words, mark_pauses, subtitles, windows
@@ -282,3 +282,22 @@ def test_a_cue_holds_a_few_words(tones):
     assert len(blocks) > 3
     clock = r"\d\d:\d\d:\d\d,\d\d\d"
     assert all(re.fullmatch(f"{clock} --> {clock}", line[1]) and line[1][:12] < line[1][-12:] for line in lines)
+
+
+# --- the bundled model ------------------------------------------------------------------------------------------------
+
+
+def test_the_bundled_model_writes_sentences_and_what_they_make_together(tmp_path):
+    """Of a long file it hears windows, and not a sentence each: a few more letters are wrong, no word has gone."""
+    utterances = corpus.toy_speech().split("test")[::16]
+    recogniser = Recogniser.from_pretrained("tiny-asr")
+    alone = [recogniser.transcribe(utterance.path) for utterance in utterances]
+    assert error_rates([u.text for u in utterances], [transcript.text for transcript in alone])["cer"] < 0.1
+    soundfile.write(tmp_path / "long.flac", torch.cat([u.waveform() for u in utterances]).numpy(), 16_000)
+    together = recogniser.transcribe(tmp_path / "long.flac")
+    assert error_rates([" ".join(u.text for u in utterances)], [together.text])["cer"] < 0.15
+    ends = np.array([word.end for word in together.words])
+    starts = np.array([word.start for word in together.words])
+    assert (starts < ends).all()
+    assert (ends[:-1] <= starts[1:] + 1e-6).all()
+    assert ends[-1] <= sum(u.duration for u in utterances)
