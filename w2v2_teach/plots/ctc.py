@@ -140,7 +140,8 @@ def spikes(
     figure = Figure(figsize=(13, 4.2 + 0.7 * len(strips)), layout="constrained")
     *bands, ax = figure.subplots(len(strips) + 1, 1, sharex=True, height_ratios=[1] * len(strips) + [6])
     for band, (name, words) in zip(bands, strips.items(), strict=True):
-        draw_intervals(band, [w for w in words if w.end > span[0] and w.start < span[1]], name)
+        inside = [w for w in words if span[0] < (w.start + w.end) / 2 < span[1]]  # a name stands in the middle
+        draw_intervals(band, [w._replace(start=max(w.start, span[0]), end=min(w.end, span[1])) for w in inside], name)
         band.spines["bottom"].set_visible(False)
         band.tick_params(bottom=False, labelbottom=False)
     bands[0].set_title(title)
