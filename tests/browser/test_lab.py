@@ -23,15 +23,16 @@ RUN_ALL = """async () => {
           stderr: outputs.filter(output => output.name === 'stderr').map(output => output.text)};
 }"""
 WELL = {"ok": True, "unrun": 0, "errors": [], "stderr": []}
-RUN_MS = 400_000  # other tests run beside it
+OPEN_MS, RUN_MS, ANSWER_MS = 120_000, 400_000, 30_000  # other tests run beside it
+expect.set_options(timeout=ANSWER_MS)
 
 
 def open_and_run(page: Page, lab, name: str) -> Locator:
     """Open a notebook, run all of its cells, and return its panel."""
+    page.set_default_timeout(RUN_MS)
     page.goto(f"{lab.url}/doc/tree/notebooks/{name}.ipynb?token={lab.token}&reset")
     panel = page.locator(".jp-NotebookPanel")
-    expect(panel.locator(".jp-Cell").first).to_be_visible(timeout=60_000)
-    page.set_default_timeout(RUN_MS)
+    expect(panel.locator(".jp-Cell").first).to_be_visible(timeout=OPEN_MS)
     assert page.evaluate(RUN_ALL) == WELL
     return panel
 
