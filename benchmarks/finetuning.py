@@ -19,15 +19,13 @@ from typing import NamedTuple
 
 import torch
 
-from w2v2_teach.checkpoints import pretrained_file
 from w2v2_teach.corpus import toy_speech
 from w2v2_teach.decoding import NGramModel
 from w2v2_teach.display import versions
 from w2v2_teach.files import replacing
 from w2v2_teach.finetuning import SCRATCH
-from w2v2_teach.heads import Wav2Vec2ForCTC
 from w2v2_teach.recognition import recognition_metrics
-from w2v2_teach.vocabulary import Vocabulary
+from w2v2_teach.transcription import Recogniser
 
 RUNS = Path("runs/finetuning")
 SEEDS = 0, 1, 2
@@ -111,10 +109,9 @@ def result_of(run: Run) -> dict[str, object]:
 def measured(run: Run) -> dict[str, float]:
     """Error rates on the test speakers; the n-gram model knows the sentences of all train utterances."""
     corpus = toy_speech()
-    model = Wav2Vec2ForCTC.from_pretrained(run.folder / "model")
-    vocabulary = Vocabulary.load(pretrained_file(run.folder / "model", "vocab.json"))
+    recogniser = Recogniser.from_pretrained(run.folder / "model")
     language_model = NGramModel.from_texts([utterance.text for utterance in corpus.split("train")])
-    return recognition_metrics(model, vocabulary, corpus.split("test"), language_model)
+    return recognition_metrics(recogniser.model, recogniser.vocabulary, corpus.split("test"), language_model)
 
 
 def summary(results: list[dict[str, object]]) -> list[dict[str, object]]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
+from torch import nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from w2v2_teach import processes
@@ -18,6 +19,8 @@ from w2v2_teach.settings import TrainingSettings
 JITTER = 0.05  # how far, relative to its length, an utterance may stray among its neighbours
 BATCH_SIZE = 16  # utterances at once where nothing is trained
 KEPT_HOURS = 2.0  # a corpus up to this length stays in memory once it has been read; 2 h take half a gigabyte
+
+Measured = TypeVar("Measured")
 
 
 class Batch(NamedTuple):
@@ -80,6 +83,26 @@ def padded_batches(corpus: Corpus) -> Iterator[Batch]:
     lengths = [utterance.num_samples for utterance in corpus]
     sampler = LengthBucketBatchSampler(lengths, BATCH_SIZE, shuffle=False)
     return iter(DataLoader(corpus, batch_sampler=sampler, collate_fn=collate))
+
+
+@torch.no_grad()
+def for_each_utterance(
+    model: nn.Module, corpus: Corpus, measure: Callable[[torch.Tensor, torch.Tensor], Iterable[Measured]]
+) -> list[Measured]:
+    """What `measure` finds for every utterance, in the order of the corpus; leaves the model in evaluation mode.
+
+    Args:
+        model: on whose device the batches are put.
+        corpus: to measure on.
+        measure: input_values (B, L) and attention_mask (B, L) → B results.
+    """
+    model.eval()
+    device = next(model.parameters()).device
+    found: dict[str, Measured] = {}
+    for batch in padded_batches(corpus):
+        results = measure(batch.input_values.to(device), batch.attention_mask.to(device))
+        found |= dict(zip(batch.ids, results, strict=True))
+    return [found[utterance.id] for utterance in corpus]
 
 
 class UpdateBatches(Dataset):

@@ -11,9 +11,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import LeaveOneGroupOut, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from torch import Tensor
 
 from w2v2_teach.analysis import count_pairs, entropy, frame_labels, frame_times, phone_normalised_mutual_information
-from w2v2_teach.batching import padded_batches
+from w2v2_teach.batching import for_each_utterance, padded_batches
 from w2v2_teach.corpus import Corpus
 from w2v2_teach.losses import sample_negatives
 from w2v2_teach.masking import time_mask
@@ -44,14 +45,12 @@ def contrastive_metrics(model: Wav2Vec2ForPreTraining, corpus: Corpus, seed: int
 
 def frame_codes(model: Wav2Vec2ForPreTraining, corpus: Corpus) -> list[np.ndarray]:
     """The codes of each utterance, (T, G) each, in the order of the corpus; leaves the model in evaluation mode."""
-    model.eval()
-    device = next(model.parameters()).device
-    codes = {}
-    for batch in padded_batches(corpus):
-        lengths = model.config.frame_lengths(batch.attention_mask.sum(dim=1)).tolist()
-        found = model.codes(batch.input_values.to(device)).cpu().numpy()  # (B, T, G)
-        codes |= {u.id: c[:T] for u, c, T in zip(batch.utterances, found, lengths, strict=True)}
-    return [codes[utterance.id] for utterance in corpus]
+
+    def real_frames(x: Tensor, attention_mask: Tensor) -> list[np.ndarray]:
+        lengths = model.config.frame_lengths(attention_mask.sum(dim=1)).tolist()
+        return [codes[:T] for codes, T in zip(model.codes(x).cpu().numpy(), lengths, strict=True)]  # (T, G) each
+
+    return for_each_utterance(model, corpus, real_frames)
 
 
 def codebook_metrics(model: Wav2Vec2ForPreTraining, corpus: Corpus) -> dict[str, float]:
@@ -76,18 +75,15 @@ def codebook_metrics(model: Wav2Vec2ForPreTraining, corpus: Corpus) -> dict[str,
     }
 
 
-@torch.no_grad()
 def mean_context(model: Wav2Vec2Model, corpus: Corpus) -> np.ndarray:
     """(utterances, D): the context of each utterance, averaged over its frames."""
-    model.eval()
-    device = next(model.parameters()).device
-    means = {}
-    for batch in padded_batches(corpus):
-        output = model(batch.input_values.to(device), batch.attention_mask.to(device))
+
+    def pooled(x: Tensor, attention_mask: Tensor) -> np.ndarray:
+        output = model(x, attention_mask)
         frames = output.frame_mask[:, :, None]  # (B, T, 1)
-        pooled = (output.last_hidden_state * frames).sum(dim=1) / frames.sum(dim=1)  # (B, D)
-        means |= {u.id: row for u, row in zip(batch.utterances, pooled.cpu().numpy(), strict=True)}
-    return np.stack([means[utterance.id] for utterance in corpus])
+        return ((output.last_hidden_state * frames).sum(dim=1) / frames.sum(dim=1)).cpu().numpy()  # (B, D)
+
+    return np.stack(for_each_utterance(model, corpus, pooled))
 
 
 def linear_probe(features: np.ndarray, labels: Sequence[str], groups: Sequence[str]) -> dict[str, float]:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from w2v2_teach.audio import SAMPLE_RATE
-from w2v2_teach.batching import padded_batches
+from w2v2_teach.batching import for_each_utterance
 from w2v2_teach.corpus import DIGITS, Corpus, Interval, Utterance
 from w2v2_teach.finetuning import TINY_RECIPE, Finetuning, FinetuningSettings, MicroBatch, begin
 from w2v2_teach.heads import Wav2Vec2ForSequenceClassification
@@ -119,16 +119,10 @@ def label_ids(labels: Sequence[str], utterances: Sequence[Utterance]) -> Tensor:
     return torch.tensor([labels.index(utterance.text) for utterance in utterances])
 
 
-@torch.no_grad()
 def predicted_words(model: Wav2Vec2ForSequenceClassification, corpus: Corpus) -> list[str]:
     """The likeliest label of each utterance, in order; leaves the model in evaluation mode."""
-    model.eval()
-    device = next(model.parameters()).device
-    found = {}
-    for batch in padded_batches(corpus):
-        logits = model(batch.input_values.to(device), batch.attention_mask.to(device))  # (B, labels)
-        found |= dict(zip(batch.ids, logits.argmax(dim=1).tolist(), strict=True))
-    return [model.config.labels[found[utterance.id]] for utterance in corpus]
+    likeliest = for_each_utterance(model, corpus, lambda x, mask: model(x, mask).argmax(dim=1).tolist())
+    return [model.config.labels[label] for label in likeliest]
 
 
 def keyword_metrics(model: Wav2Vec2ForSequenceClassification, corpus: Corpus) -> dict[str, float]:

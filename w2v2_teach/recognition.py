@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 from torch import Tensor
 
-from w2v2_teach.batching import padded_batches
+from w2v2_teach.batching import for_each_utterance
 from w2v2_teach.corpus import Corpus, Interval
 from w2v2_teach.ctc import forced_alignment
 from w2v2_teach.decoding import (
@@ -23,17 +22,15 @@ from w2v2_teach.heads import Wav2Vec2ForCTC
 from w2v2_teach.vocabulary import Vocabulary
 
 
-@torch.no_grad()
 def corpus_log_probs(model: Wav2Vec2ForCTC, corpus: Corpus) -> list[Tensor]:
     """The log probabilities (T, V) of every utterance, in order; leaves the model in evaluation mode."""
-    model.eval()
-    device = next(model.parameters()).device
-    found = {}
-    for batch in padded_batches(corpus):
-        output = model(batch.input_values.to(device), batch.attention_mask.to(device))
-        rows = zip(batch.ids, output.log_probs.cpu(), output.frame_lengths.tolist(), strict=True)
-        found |= {name: log_probs[:frames] for name, log_probs, frames in rows}
-    return [found[utterance.id] for utterance in corpus]
+
+    def real_frames(x: Tensor, attention_mask: Tensor) -> list[Tensor]:
+        output = model(x, attention_mask)
+        rows = zip(output.log_probs.cpu(), output.frame_lengths.tolist(), strict=True)
+        return [log_probs[:frames] for log_probs, frames in rows]
+
+    return for_each_utterance(model, corpus, real_frames)
 
 
 def transcripts(

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from w2v2_teach.batching import padded_batches
+from w2v2_teach.batching import for_each_utterance
 from w2v2_teach.corpus import Corpus
 from w2v2_teach.finetuning import TINY_RECIPE, Finetuning, FinetuningSettings, MicroBatch, begin
 from w2v2_teach.heads import Wav2Vec2ForSpeakerVerification
@@ -110,16 +110,9 @@ class SpeakerRecognition(Finetuning):
         return metrics
 
 
-@torch.no_grad()
 def speaker_embeddings(model: Wav2Vec2ForSpeakerVerification, corpus: Corpus) -> np.ndarray:
     """(utterances, E), in the order of the corpus; leaves the model in evaluation mode."""
-    model.eval()
-    device = next(model.parameters()).device
-    found = {}
-    for batch in padded_batches(corpus):
-        output = model(batch.input_values.to(device), batch.attention_mask.to(device))
-        found |= dict(zip(batch.ids, output.embeddings.cpu().numpy(), strict=True))
-    return np.stack([found[utterance.id] for utterance in corpus])
+    return np.stack(for_each_utterance(model, corpus, lambda x, mask: model(x, mask).embeddings.cpu().numpy()))
 
 
 def speaker_trials(model: Wav2Vec2ForSpeakerVerification, corpus: Corpus) -> Trials:
