@@ -1,5 +1,7 @@
-"""JupyterLab on loopback with a copy of the notebooks, and an installed Chromium that looks at it."""
+"""JupyterLab on loopback with a copy of the notebooks, an installed Chromium, and a bare page for one explorer."""
 
+import base64
+import json
 import os
 import secrets
 import shutil
@@ -101,3 +103,41 @@ def page(browser):
     yield page
     page.close()
     assert not errors
+
+
+BARE = """<!doctype html><meta charset="utf-8"><style>body { margin: 0; background: light-dark(#fff, #161616); }
+:root { color-scheme: light dark; } %(css)s</style><body><div id="view"></div><script type="module">
+%(module)s
+const state = %(state)s, bytes = %(bytes)s, callbacks = {};
+for (const [name, text] of Object.entries(bytes))
+  state[name] = new DataView(Uint8Array.from(atob(text), c => c.charCodeAt(0)).buffer);
+window.model = {
+  get: name => state[name], save_changes: () => {}, off: () => {},
+  set: (name, value) => { state[name] = value; (callbacks["change:" + name] ?? []).forEach(call => call()); },
+  on: (event, call) => (callbacks[event] ??= []).push(call),
+};
+await widget.render({ model: window.model, el: document.getElementById("view") });
+document.body.dataset.ready = "yes";
+</script>"""
+
+
+def bare_page(explorer) -> str:
+    """The page of one explorer, with a stub for the kernel's model that holds what Python sends."""
+    own = {n: getattr(explorer, n) for n in explorer.trait_names(sync=True) if not n.startswith("_")}
+    state = {name: value for name, value in own.items() if name in type(explorer).class_own_traits()}
+    sent = {name: base64.b64encode(v).decode() for name, v in state.items() if isinstance(v, (bytes, memoryview))}
+    module = explorer._esm.replace("export default", "const widget =")
+    plain = json.dumps({name: value for name, value in state.items() if name not in sent})
+    return BARE % {"css": explorer._css, "module": module, "state": plain, "bytes": json.dumps(sent)}
+
+
+@pytest.fixture
+def show(page):
+    """Call it with an explorer: it stands in a bare page; gives back the page."""
+
+    def show(explorer) -> Page:
+        page.set_content(bare_page(explorer))
+        page.wait_for_selector("body[data-ready]")
+        return page
+
+    return show

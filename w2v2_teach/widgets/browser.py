@@ -1,0 +1,51 @@
+"""Explorers that live in the browser: Python sends the data once, and no kernel is asked afterwards."""
+
+from __future__ import annotations
+
+import zlib
+from pathlib import Path
+from typing import Any
+
+import anywidget
+import numpy as np
+from matplotlib.figure import Figure
+
+from w2v2_teach.display import png
+from w2v2_teach.widgets.twin import StaticTwin
+
+FOLDER = Path(__file__).parent
+
+
+def script(name: str) -> str:
+    """The JavaScript of an explorer, what all of them share before its own: one module, as a widget has to be."""
+    return _joined(name, "js")
+
+
+def style(name: str) -> str:
+    """The style sheet of an explorer, what all of them share before its own."""
+    return _joined(name, "css")
+
+
+def _joined(name: str, kind: str) -> str:
+    own = FOLDER / f"{name}.{kind}"
+    parts = (FOLDER / f"shared.{kind}", own) if own.is_file() else (FOLDER / f"shared.{kind}",)
+    return "\n".join(part.read_text(encoding="utf-8") for part in parts)
+
+
+def packed(values: np.ndarray, kind: str) -> bytes:
+    """The numbers as `kind` ("<f4", "<i2", "u1", …), deflated: JavaScript's `inflate` unpacks them."""
+    return zlib.compress(np.ascontiguousarray(values, dtype=kind).tobytes(), 9)
+
+
+class BrowserExplorer(StaticTwin, anywidget.AnyWidget):
+    """An explorer with its static twin. A subclass sets `_esm` to `script(…)`, `_css` to `style(…)`, and its traits.
+
+    Args:
+        figure: the twin.
+        alt: what there is to see, in words.
+        traits: what is sent to the browser.
+    """
+
+    def __init__(self, figure: Figure, alt: str, **traits: Any) -> None:
+        super().__init__(**traits)
+        self.png, self.alt = png(figure), alt
