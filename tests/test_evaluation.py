@@ -14,7 +14,6 @@ from w2v2_teach.evaluation import (
     codebook_metrics,
     contrastive_metrics,
     evaluate_pretrained,
-    frame_codes,
     linear_probe,
     mean_context,
 )
@@ -83,16 +82,6 @@ def test_the_contrastive_task_follows_from_its_seed(model, corpus):
     model.train()  # neither dropout nor Gumbel noise may come in
     assert contrastive_metrics(model, corpus) == first
     assert contrastive_metrics(model, corpus, seed=1) != first
-
-
-@pytest.mark.usefixtures("small_batches")
-def test_codes_come_in_the_order_of_the_corpus(model, corpus):
-    codes = frame_codes(model, corpus)
-    assert len(codes) == len(corpus)
-    for utterance, found in zip(corpus, codes, strict=True):
-        assert found.shape == (CONFIG.frame_lengths(utterance.num_samples), 2)
-        assert np.array_equal(found, model.codes(alone(utterance))[0].numpy())
-    assert 0 <= min(c.min() for c in codes) <= max(c.max() for c in codes) < 8
 
 
 def test_codebook_metrics_by_hand(model, corpus):

@@ -13,7 +13,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
-from w2v2_teach.analysis import count_pairs, entropy, frame_labels, frame_times, phone_normalised_mutual_information
+from w2v2_teach.analysis import count_pairs, entropy, phone_normalised_mutual_information
+from w2v2_teach.analysis.codebooks import corpus_codes
 from w2v2_teach.batching import for_each_utterance, padded_batches
 from w2v2_teach.corpus import Corpus
 from w2v2_teach.losses import sample_negatives
@@ -43,16 +44,6 @@ def contrastive_metrics(model: Wav2Vec2ForPreTraining, corpus: Corpus, seed: int
     return {"contrastive_loss": loss / frames, "accuracy": correct / frames, "masked_frames": frames}
 
 
-def frame_codes(model: Wav2Vec2ForPreTraining, corpus: Corpus) -> list[np.ndarray]:
-    """The codes of each utterance, (T, G) each, in the order of the corpus; leaves the model in evaluation mode."""
-
-    def real_frames(x: Tensor, attention_mask: Tensor) -> list[np.ndarray]:
-        lengths = model.config.frame_lengths(attention_mask.sum(dim=1)).tolist()
-        return [codes[:T] for codes, T in zip(model.codes(x).cpu().numpy(), lengths, strict=True)]  # (T, G) each
-
-    return for_each_utterance(model, corpus, real_frames)
-
-
 def codebook_metrics(model: Wav2Vec2ForPreTraining, corpus: Corpus) -> dict[str, float]:
     """How the codes of all frames are used, and what they say about the phones.
 
@@ -60,16 +51,10 @@ def codebook_metrics(model: Wav2Vec2ForPreTraining, corpus: Corpus) -> dict[str,
         `usage_perplexity` between G and G·V; `pnmi` of phone and joined code; `code_tuples`, how many joined codes
         occur.
     """
-    codes = frame_codes(model, corpus)
-    config = model.config
-    phones = np.concatenate(
-        [frame_labels(u.phones, frame_times(config, len(c))) for u, c in zip(corpus, codes, strict=True)]
-    )
-    codes = np.concatenate(codes)  # (N, G)
-    joined = codes @ config.num_codevectors_per_group ** np.arange(codes.shape[1])  # (N,) one number a tuple
-    counts, _, tuples = count_pairs(phones, joined)
+    coded = corpus_codes(model, corpus)
+    counts, _, tuples = count_pairs(coded.phones, coded.joined)
     return {
-        "usage_perplexity": float(sum(np.exp(entropy(np.bincount(book))) for book in codes.T)),
+        "usage_perplexity": float(sum(np.exp(entropy(np.bincount(book))) for book in coded.codes.T)),
         "pnmi": phone_normalised_mutual_information(counts),
         "code_tuples": len(tuples),
     }
