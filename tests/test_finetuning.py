@@ -10,9 +10,10 @@ from little_run import CONFIG, little_corpus, same_weights, without_times
 from w2v2_teach.batching import UpdateBatches
 from w2v2_teach.corpus import Corpus
 from w2v2_teach.ctc import ctc_loss
-from w2v2_teach.finetuning import SCRATCH, LabelledBatches, SpeechRecognition
+from w2v2_teach.finetuning import SCRATCH, LabelledBatches
 from w2v2_teach.heads import Wav2Vec2ForCTC
 from w2v2_teach.model import Wav2Vec2ForPreTraining, Wav2Vec2Model
+from w2v2_teach.recognition import SpeechRecognition
 from w2v2_teach.run_folder import read_metrics
 from w2v2_teach.settings import SettingsError
 from w2v2_teach.trainer import Interrupted, Trainer

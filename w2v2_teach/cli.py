@@ -25,14 +25,14 @@ from w2v2_teach.downloads import DownloadError
 from w2v2_teach.environment import check_environment
 from w2v2_teach.evaluation import evaluate_pretrained
 from w2v2_teach.files import replacing
-from w2v2_teach.finetuning import Finetuning, SpeechRecognition
+from w2v2_teach.finetuning import Finetuning
 from w2v2_teach.heads import Wav2Vec2ForCTC, Wav2Vec2ForSequenceClassification, Wav2Vec2ForSpeakerVerification
 from w2v2_teach.keywords import KeywordSpotting, evaluate_keyword_model
 from w2v2_teach.model import Wav2Vec2ForPreTraining
 from w2v2_teach.objective_tasks import OBJECTIVES
 from w2v2_teach.pretraining import RECIPES, PretrainingSettings
 from w2v2_teach.processes import process_group
-from w2v2_teach.recognition import evaluate_recogniser
+from w2v2_teach.recognition import SpeechRecognition, evaluate_recogniser
 from w2v2_teach.run_folder import RunError
 from w2v2_teach.settings import SettingsError, TrainingSettings
 from w2v2_teach.speakers import SpeakerRecognition, evaluate_speaker_model

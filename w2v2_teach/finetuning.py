@@ -10,22 +10,17 @@ from typing import Any, ClassVar, NamedTuple, TypeVar
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pad_sequence
 
 from w2v2_teach import config
 from w2v2_teach.audio import SAMPLE_RATE, change_speed, pad_batch
 from w2v2_teach.batching import Batch, UpdateBatches, own_share
 from w2v2_teach.checkpoints import Pretrained
 from w2v2_teach.corpus import Corpus, Utterance
-from w2v2_teach.ctc import ctc_loss
 from w2v2_teach.encoder_memory import remember_frozen_encoder
-from w2v2_teach.heads import Wav2Vec2ForCTC
 from w2v2_teach.masking import span_mask
 from w2v2_teach.model import Wav2Vec2Model
-from w2v2_teach.recognition import recognition_metrics
 from w2v2_teach.settings import SettingsError, TrainingSettings, setting
 from w2v2_teach.trainer import Losses, Work
-from w2v2_teach.vocabulary import Vocabulary
 
 Model = TypeVar("Model", bound=Pretrained)
 
@@ -64,6 +59,20 @@ class FinetuningSettings(TrainingSettings):
             self.demand(name, getattr(self, name) >= 1, "1 or more")
 
 
+@dataclass(frozen=True)
+class MixtureSettings(FinetuningSettings):
+    """`FinetuningSettings` for a head that learns at once, on a mixture of layers."""
+
+    freeze_context_updates: int = setting(0, "updates in which the head alone is trained")
+    keep_layers: int | None = setting(None, "Transformer layers to keep, from the bottom; all if not given")
+    layerdrop: float = setting(0.0, "a layer that is skipped has no output to mix, so it must be 0")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.demand("keep_layers", self.keep_layers is None or self.keep_layers >= 1, "1 or more")
+        self.demand("layerdrop", self.layerdrop == 0, "0: a layer that is skipped has no output to mix")
+
+
 # What differs for TINY on two CPU cores. Its channels are a fifth of BASE's, and so are the spans over them.
 TINY_RECIPE = FinetuningSettings(
     updates=3_000,
@@ -72,7 +81,7 @@ TINY_RECIPE = FinetuningSettings(
     warmup_updates=300,
     hold_updates=1_200,
     freeze_context_updates=100,
-    mask_time_prob=0.075,
+    mask_time_prob=0.05,
     mask_time_length=5,
     mask_channel_prob=0.008,
     mask_channel_length=16,
@@ -104,6 +113,12 @@ def begin(model_class: type[Model], start: str, settings: FinetuningSettings, **
         names = model.wav2vec2.state_dict().keys()  # fewer than there are, where `head` keeps the lower layers only
         model.wav2vec2.load_state_dict({k: v for k, v in pretrained.state_dict().items() if k in names})
     return model
+
+
+def begin_mixture(model_class: type[Model], start: str, settings: MixtureSettings, **head: Any) -> Model:
+    """The same with a learned weight for each layer that is kept; a mixture has no use for layers above those."""
+    layers = {} if settings.keep_layers is None else {"num_hidden_layers": settings.keep_layers}
+    return begin(model_class, start, settings, use_weighted_layer_sum=True, **layers, **head)
 
 
 class LabelledBatches(UpdateBatches):
@@ -260,57 +275,3 @@ class Finetuning:
         """The task, the model's configuration and the speech."""
         corpora = {name: repr(corpus) for name, corpus in (("train", self.train_corpus), ("dev", self.dev))}
         return {"objective": type(self).__name__, "config": self.model.config.to_dict(), **corpora}
-
-
-class SpeechRecognition(Finetuning):
-    """Transcripts by CTC: `Wav2Vec2ForCTC` and a vocabulary."""
-
-    headline = ("loss", "blank_share")
-    recipes: ClassVar = {"base": FinetuningSettings(), "tiny": TINY_RECIPE}
-    model: Wav2Vec2ForCTC
-
-    def __init__(
-        self,
-        model: Wav2Vec2ForCTC,
-        vocabulary: Vocabulary,
-        settings: FinetuningSettings,
-        train: Corpus,
-        dev: Corpus,
-    ) -> None:
-        settings.demand("crop_seconds", settings.crop_seconds is None, "None: a transcript is of the whole utterance")
-        self.vocabulary = vocabulary
-        super().__init__(model, settings, train, dev)
-
-    @classmethod
-    def begin(cls, start: str, settings: FinetuningSettings, train: Corpus, dev: Corpus) -> SpeechRecognition:
-        """With the characters of both corpora for a vocabulary: a rare letter may be missing in a minute of labels."""
-        vocabulary = Vocabulary.from_texts(utterance.text for utterance in (*train, *dev))
-        model = begin(Wav2Vec2ForCTC, start, settings, vocab_size=len(vocabulary))
-        return cls(model, vocabulary, settings, train, dev)
-
-    def items(self, utterances: Sequence[Utterance]) -> int:
-        """Characters: every one weighs the same, in short and in long utterances."""
-        return sum(len(utterance.text) for utterance in utterances)
-
-    def losses(self, model: nn.Module, micro_batch: MicroBatch) -> Losses:
-        """The CTC loss, in nats, and the share of the frames whose likeliest token is the blank."""
-        inputs, utterances = micro_batch
-        output = model(**inputs)
-        ids = [torch.tensor(self.vocabulary.encode(utterance.text)) for utterance in utterances]
-        targets = pad_sequence(ids, batch_first=True).to(output.logits.device)  # (B, U)
-        lengths = torch.tensor([len(target) for target in ids], device=targets.device)  # (B,)
-        names = [utterance.id for utterance in utterances]
-        loss = ctc_loss(output.log_probs, targets, output.frame_lengths, lengths, names).sum()
-        blanks = (output.logits.argmax(dim=-1) == self.vocabulary.blank)[output.frame_mask].float().mean()
-        return Losses(loss, {"blank_share": self.items(utterances) * blanks})
-
-    def evaluate(self) -> dict[str, float]:
-        """Word and character error rate of greedy decoding."""
-        metrics = recognition_metrics(self.model, self.vocabulary, self.dev)
-        self.model.train()
-        return metrics
-
-    def export(self, folder: Path) -> None:
-        """Model and vocabulary."""
-        super().export(folder)
-        self.vocabulary.save(folder)

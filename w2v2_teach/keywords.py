@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import ClassVar
 
 import numpy as np
@@ -14,9 +14,8 @@ from torch.nn import functional as F
 from w2v2_teach.audio import SAMPLE_RATE
 from w2v2_teach.batching import for_each_utterance
 from w2v2_teach.corpus import DIGITS, Corpus, Interval, Utterance
-from w2v2_teach.finetuning import TINY_RECIPE, Finetuning, FinetuningSettings, MicroBatch, begin
+from w2v2_teach.finetuning import TINY_RECIPE, Finetuning, MicroBatch, MixtureSettings, begin_mixture
 from w2v2_teach.heads import Wav2Vec2ForSequenceClassification
-from w2v2_teach.settings import setting
 from w2v2_teach.trainer import Losses
 
 COMMANDS = ("yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go")
@@ -53,21 +52,7 @@ def _piece(utterance: Utterance, number: int, word: Interval) -> Utterance:
     )
 
 
-@dataclass(frozen=True)
-class KeywordSettings(FinetuningSettings):
-    """`FinetuningSettings` without layer drop: a layer that is skipped has no output to mix."""
-
-    freeze_context_updates: int = setting(0, "updates in which the head alone is trained")
-    keep_layers: int | None = setting(None, "Transformer layers to keep, from the bottom; all if not given")
-    layerdrop: float = setting(0.0, "a layer that is skipped has no output to mix, so it must be 0")
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.demand("layerdrop", self.layerdrop == 0, "0: a layer that is skipped has no output to mix")
-        self.demand("keep_layers", self.keep_layers is None or self.keep_layers >= 1, "1 or more")
-
-
-TINY = KeywordSettings(
+TINY = MixtureSettings(
     **asdict(TINY_RECIPE)
     | {
         "updates": 500,
@@ -86,18 +71,16 @@ class KeywordSpotting(Finetuning):
     """The word that an utterance is: `Wav2Vec2ForSequenceClassification` and cross-entropy."""
 
     headline = ("loss", "accuracy")
-    recipes: ClassVar = {"base": KeywordSettings(), "tiny": TINY}
+    recipes: ClassVar = {"base": MixtureSettings(), "tiny": TINY}
     model: Wav2Vec2ForSequenceClassification
 
     @classmethod
-    def begin(cls, start: str, settings: KeywordSettings, train: Corpus, dev: Corpus) -> KeywordSpotting:
+    def begin(cls, start: str, settings: MixtureSettings, train: Corpus, dev: Corpus) -> KeywordSpotting:
         """With a class for every word that `train` says, on a mixture of all layers."""
         train, dev = cut_keywords(train), cut_keywords(dev)
         labels = tuple(sorted({utterance.text for utterance in train}))
-        head = {"labels": labels, "use_weighted_layer_sum": True}
-        if settings.keep_layers is not None:
-            head["num_hidden_layers"] = settings.keep_layers
-        return cls(begin(Wav2Vec2ForSequenceClassification, start, settings, **head), settings, train, dev)
+        model = begin_mixture(Wav2Vec2ForSequenceClassification, start, settings, labels=labels)
+        return cls(model, settings, train, dev)
 
     def losses(self, model: nn.Module, micro_batch: MicroBatch) -> Losses:
         """Cross-entropy, in nats, and how often the likeliest word is the right one."""

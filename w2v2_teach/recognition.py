@@ -1,15 +1,19 @@
-"""How well a recogniser transcribes a corpus, and how well it knows when each word was said."""
+"""What is said: fine-tuning with CTC, how well a recogniser transcribes, and whether it knows when words are said."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
-from torch import Tensor
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 
 from w2v2_teach.batching import for_each_utterance
-from w2v2_teach.corpus import Corpus, Interval
-from w2v2_teach.ctc import forced_alignment
+from w2v2_teach.corpus import Corpus, Interval, Utterance
+from w2v2_teach.ctc import ctc_loss, forced_alignment
 from w2v2_teach.decoding import (
     NGramModel,
     beam_search,
@@ -18,8 +22,64 @@ from w2v2_teach.decoding import (
     greedy_decode,
     word_times,
 )
+from w2v2_teach.finetuning import TINY_RECIPE, Finetuning, FinetuningSettings, MicroBatch, begin
 from w2v2_teach.heads import Wav2Vec2ForCTC
+from w2v2_teach.trainer import Losses
 from w2v2_teach.vocabulary import Vocabulary
+
+
+class SpeechRecognition(Finetuning):
+    """Transcripts by CTC: `Wav2Vec2ForCTC` and a vocabulary."""
+
+    headline = ("loss", "blank_share")
+    recipes: ClassVar = {"base": FinetuningSettings(), "tiny": TINY_RECIPE}
+    model: Wav2Vec2ForCTC
+
+    def __init__(
+        self,
+        model: Wav2Vec2ForCTC,
+        vocabulary: Vocabulary,
+        settings: FinetuningSettings,
+        train: Corpus,
+        dev: Corpus,
+    ) -> None:
+        settings.demand("crop_seconds", settings.crop_seconds is None, "None: a transcript is of the whole utterance")
+        self.vocabulary = vocabulary
+        super().__init__(model, settings, train, dev)
+
+    @classmethod
+    def begin(cls, start: str, settings: FinetuningSettings, train: Corpus, dev: Corpus) -> SpeechRecognition:
+        """With the characters of both corpora for a vocabulary: a rare letter may be missing in a minute of labels."""
+        vocabulary = Vocabulary.from_texts(utterance.text for utterance in (*train, *dev))
+        model = begin(Wav2Vec2ForCTC, start, settings, vocab_size=len(vocabulary))
+        return cls(model, vocabulary, settings, train, dev)
+
+    def items(self, utterances: Sequence[Utterance]) -> int:
+        """Characters: every one weighs the same, in short and in long utterances."""
+        return sum(len(utterance.text) for utterance in utterances)
+
+    def losses(self, model: nn.Module, micro_batch: MicroBatch) -> Losses:
+        """The CTC loss, in nats, and the share of the frames whose likeliest token is the blank."""
+        inputs, utterances = micro_batch
+        output = model(**inputs)
+        ids = [torch.tensor(self.vocabulary.encode(utterance.text)) for utterance in utterances]
+        targets = pad_sequence(ids, batch_first=True).to(output.logits.device)  # (B, U)
+        lengths = torch.tensor([len(target) for target in ids], device=targets.device)  # (B,)
+        names = [utterance.id for utterance in utterances]
+        loss = ctc_loss(output.log_probs, targets, output.frame_lengths, lengths, names).sum()
+        blanks = (output.logits.argmax(dim=-1) == self.vocabulary.blank)[output.frame_mask].float().mean()
+        return Losses(loss, {"blank_share": self.items(utterances) * blanks})
+
+    def evaluate(self) -> dict[str, float]:
+        """Word and character error rate of greedy decoding."""
+        metrics = recognition_metrics(self.model, self.vocabulary, self.dev)
+        self.model.train()
+        return metrics
+
+    def export(self, folder: Path) -> None:
+        """Model and vocabulary."""
+        super().export(folder)
+        self.vocabulary.save(folder)
 
 
 def corpus_log_probs(model: Wav2Vec2ForCTC, corpus: Corpus) -> list[Tensor]:

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from w2v2_teach.batching import for_each_utterance
 from w2v2_teach.corpus import Corpus
-from w2v2_teach.finetuning import TINY_RECIPE, Finetuning, FinetuningSettings, MicroBatch, begin
+from w2v2_teach.finetuning import TINY_RECIPE, Finetuning, MicroBatch, MixtureSettings, begin_mixture
 from w2v2_teach.heads import Wav2Vec2ForSpeakerVerification
 from w2v2_teach.losses import arcface_loss
 from w2v2_teach.settings import setting
@@ -21,16 +21,13 @@ from w2v2_teach.verification import Trials, all_pairs, detection_errors, equal_e
 
 
 @dataclass(frozen=True)
-class SpeakerSettings(FinetuningSettings):
-    """`FinetuningSettings`, and what ArcFace has of its own. The defaults are common for speakers."""
+class SpeakerSettings(MixtureSettings):
+    """`MixtureSettings`, and what ArcFace has of its own. The defaults are common for speakers."""
 
-    freeze_context_updates: int = setting(0, "updates in which the head alone is trained")
     mask_time_prob: float = setting(0.0, "p, share of frames that start a masked span")
     mask_channel_prob: float = setting(0.0, "share of channels that start a span set to zero")
     dropout: float = setting(0.2, "on the pooled statistics")
     crop_seconds: float | None = setting(3.0, "longest piece of an utterance that is heard at once, in seconds")
-    keep_layers: int | None = setting(None, "Transformer layers to keep, from the bottom; all if not given")
-    layerdrop: float = setting(0.0, "a layer that is skipped has no output to mix, so it must be 0")
     embedding_dim: int = setting(512, "E, numbers in an embedding")
     arcface: bool = setting(True, "angles and a margin; without, a plain softmax over dot products")
     margin: float = setting(0.2, "m, by how much the angle to the own class is made larger, in radians")
@@ -38,8 +35,6 @@ class SpeakerSettings(FinetuningSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.demand("layerdrop", self.layerdrop == 0, "0: a layer that is skipped has no output to mix")
-        self.demand("keep_layers", self.keep_layers is None or self.keep_layers >= 1, "1 or more")
         self.demand("embedding_dim", self.embedding_dim >= 1, "1 or more")
         self.demand("margin", 0 <= self.margin < np.pi, "in [0, π)")
         self.demand("scale", self.scale > 0, "more than 0")
@@ -82,11 +77,8 @@ class SpeakerRecognition(Finetuning):
         The context network has no dropout. That would make frames vary more in training than later, and how much they
         vary is half of what is pooled.
         """
-        head = {"labels": train.speakers, "use_weighted_layer_sum": True, "xvector_output_dim": settings.embedding_dim}
-        head["hidden_dropout"] = 0.0
-        if settings.keep_layers is not None:
-            head["num_hidden_layers"] = settings.keep_layers
-        return cls(begin(Wav2Vec2ForSpeakerVerification, start, settings, **head), settings, train, dev)
+        head = {"labels": train.speakers, "xvector_output_dim": settings.embedding_dim, "hidden_dropout": 0.0}
+        return cls(begin_mixture(Wav2Vec2ForSpeakerVerification, start, settings, **head), settings, train, dev)
 
     def losses(self, model: nn.Module, micro_batch: MicroBatch) -> Losses:
         """ArcFace or softmax, in nats, and how often the nearest class is the speaker's own."""
