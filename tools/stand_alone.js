@@ -30,4 +30,4 @@ async function standAlone(place) {
   await widget.render({ model: place.model, el });
   place.replaceChildren(style, el);
 }
-for (const place of document.querySelectorAll(".stand-alone")) standAlone(place);
+await Promise.all([...document.querySelectorAll(".stand-alone")].map(standAlone));

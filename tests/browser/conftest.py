@@ -1,7 +1,5 @@
 """JupyterLab on loopback with a copy of the notebooks, an installed Chromium, and a bare page for one explorer."""
 
-import base64
-import json
 import os
 import secrets
 import shutil
@@ -14,6 +12,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from export_html import STAND_ALONE, standing_alone
+from ipywidgets.embed import embed_data
 from playwright.sync_api import Page, sync_playwright
 from requirements import require
 
@@ -106,29 +106,16 @@ def page(browser):
 
 
 BARE = """<!doctype html><meta charset="utf-8"><style>body { margin: 0; background: light-dark(#fff, #161616); }
-:root { color-scheme: light dark; } %(css)s</style><body><div id="view"></div><script type="module">
-%(module)s
-const state = %(state)s, bytes = %(bytes)s, callbacks = {};
-for (const [name, text] of Object.entries(bytes))
-  state[name] = new DataView(Uint8Array.from(atob(text), c => c.charCodeAt(0)).buffer);
-window.model = {
-  get: name => state[name], save_changes: () => {}, off: () => {},
-  set: (name, value) => { state[name] = value; (callbacks["change:" + name] ?? []).forEach(call => call()); },
-  on: (event, call) => (callbacks[event] ??= []).push(call),
-};
-await widget.render({ model: window.model, el: document.getElementById("view") });
+:root { color-scheme: light dark; }</style><body>%(explorer)s<script type="module">%(stand_alone)s
+window.model = document.querySelector(".stand-alone").model;
 document.body.dataset.ready = "yes";
 </script>"""
 
 
 def bare_page(explorer) -> str:
     """The page of one explorer, with a stub for the kernel's model that holds what Python sends."""
-    own = {n: getattr(explorer, n) for n in explorer.trait_names(sync=True) if not n.startswith("_")}
-    state = {name: value for name, value in own.items() if name in type(explorer).class_own_traits()}
-    sent = {name: base64.b64encode(v).decode() for name, v in state.items() if isinstance(v, (bytes, memoryview))}
-    module = explorer._esm.replace("export default", "const widget =")
-    plain = json.dumps({name: value for name, value in state.items() if name not in sent})
-    return BARE % {"css": explorer._css, "module": module, "state": plain, "bytes": json.dumps(sent)}
+    state = embed_data([explorer], drop_defaults=False)["manager_state"]["state"]
+    return BARE % {"explorer": standing_alone(state[explorer.model_id]), "stand_alone": STAND_ALONE}
 
 
 @pytest.fixture

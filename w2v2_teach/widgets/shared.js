@@ -344,4 +344,57 @@ function player(rate, say) {
   return { play, stop };
 }
 
+// Charts --------------------------------------------------------------------------------------------------------------
+
+// The axes of a chart in a box {left, right, top, bottom}; marks are [position, text], the upright axis has its name above.
+function axes(g, { left, right, top, bottom }, across, upright, names, colours) {
+  g.font = `14px ${FONT}`;
+  g.fillStyle = g.strokeStyle = colours.ink;
+  g.lineWidth = 1;
+  g.setLineDash([]);
+  g.beginPath();
+  g.moveTo(left + 0.5, top);
+  g.lineTo(left + 0.5, bottom + 0.5);
+  g.lineTo(right, bottom + 0.5);
+  g.textAlign = "center";
+  for (const [x, text] of across) {
+    g.moveTo(Math.round(x) + 0.5, bottom);
+    g.lineTo(Math.round(x) + 0.5, bottom + 5);
+    g.fillText(text, x, bottom + 16);
+  }
+  g.fillText(names[0], (left + right) / 2, bottom + 36);
+  g.textAlign = "right";
+  for (const [y, text] of upright) {
+    g.moveTo(left, Math.round(y) + 0.5);
+    g.lineTo(left - 5, Math.round(y) + 0.5);
+    g.fillText(text, left - 9, y);
+  }
+  g.stroke();
+  g.textAlign = "left";
+  g.fillText(names[1], left, top - 14);
+}
+
+// A line through [x, y] points.
+function drawLine(g, points, colour, width = 2, dash = []) {
+  g.strokeStyle = colour;
+  g.lineWidth = width;
+  g.setLineDash(dash);
+  g.beginPath();
+  points.forEach(([x, y]) => g.lineTo(x, y));
+  g.stroke();
+  g.setLineDash([]);
+}
+
+// A line of text to type in. `change` gets it at every letter and says what is wrong with it; nothing if it is right.
+function textField(parent, name, value, change) {
+  const field = make("input", { type: "text", size: 10, spellcheck: "false", "aria-label": name }, labelled(parent, name));
+  const alert = make("span", { class: "w2v2-wrong", role: "alert" }, field.parentNode);
+  field.value = value;
+  field.oninput = () => {
+    alert.textContent = change(field.value) ?? "";
+    field.setAttribute("aria-invalid", alert.textContent !== "");
+  };
+  return field;
+}
+
 // -- The explorer itself ----------------------------------------------------------------------------------------------
