@@ -1,0 +1,243 @@
+"""What attention weights look like in numbers, and what a head is worth: by taking it away.
+
+Functions of `weights` take any (..., T, T), queries down and keys across, each row adding up to 1, of real frames only:
+`attention_maps` cuts the padding off.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor
+
+from w2v2_teach.audio import SAMPLE_RATE
+from w2v2_teach.batching import for_each_utterance
+from w2v2_teach.corpus import Corpus
+from w2v2_teach.evaluation import contrastive_metrics
+from w2v2_teach.feature_encoder import receptive_field
+from w2v2_teach.model import Wav2Vec2ForPreTraining, Wav2Vec2Model
+
+TYPES = ("global", "vertical", "diagonal")
+
+
+def attention_maps(model: Wav2Vec2Model, corpus: Corpus) -> list[np.ndarray]:
+    """The weights of each utterance, (layers, H, T, T), nothing masked; leaves the model in evaluation mode."""
+
+    def real_frames(x: Tensor, attention_mask: Tensor) -> list[np.ndarray]:
+        output = model(x, attention_mask, output_attentions=True)
+        stacked = torch.stack(output.attentions, dim=1).cpu().numpy()  # (B, layers, H, T, T)
+        lengths = output.frame_mask.sum(dim=1).tolist()
+        return [weights[:, :, :T, :T] for weights, T in zip(stacked, lengths, strict=True)]
+
+    return for_each_utterance(model, corpus, real_frames)
+
+
+# --- one number a head -----------------------------------------------------------------------------------------------
+
+
+def attention_entropy(weights: ArrayLike) -> np.ndarray:
+    """(..., T, T) → (..., T) how undecided each query is, in nats: 0 for one key, ln T for all alike."""
+    return _entropy(np.asarray(weights, dtype=np.float64))
+
+
+def mean_distance(weights: ArrayLike, hop: float) -> np.ndarray:
+    """(..., T, T) → (...) how far away a query looks on average, in seconds if `hop` is (s from frame to frame)."""
+    weights = np.asarray(weights, dtype=np.float64)
+    return hop * (weights * _distances(weights.shape[-1])).sum(axis=-1).mean(axis=-1)
+
+
+def globalness(weights: ArrayLike) -> np.ndarray:
+    """(..., T, T) → (...) mean entropy of the queries, nats: high where they look everywhere (arXiv 2006.03265)."""
+    return attention_entropy(weights).mean(axis=-1)
+
+
+def verticality(weights: ArrayLike) -> np.ndarray:
+    """(..., T, T) → (...) minus the entropy of the mean query, nats: high where all look at the same few keys."""
+    return -_entropy(np.asarray(weights, dtype=np.float64).mean(axis=-2))
+
+
+def diagonality(weights: ArrayLike) -> np.ndarray:
+    """(..., T, T) → (...) minus the mean distance, in lengths of the utterance: high where queries look nearby."""
+    return -mean_distance(weights, 1 / np.shape(weights)[-1])
+
+
+class HeadNumbers(NamedTuple):
+    """The three measures of every head, their means over utterances; each (layers, H)."""
+
+    globalness: np.ndarray  # nats
+    verticality: np.ndarray  # nats
+    diagonality: np.ndarray  # lengths of the utterance
+
+
+def head_numbers(maps: Sequence[ArrayLike]) -> HeadNumbers:
+    """From the maps of several utterances, (layers, H, T, T) each (arXiv 2006.03265, Section 3)."""
+    measures = (globalness, verticality, diagonality)
+    return HeadNumbers(*(np.mean([measure(weights) for weights in maps], axis=0) for measure in measures))
+
+
+def head_types(numbers: HeadNumbers) -> np.ndarray:
+    """(layers, H) of "global", "vertical", "diagonal": the measure by which a head ranks highest among all heads.
+
+    Ranks compare measures that have different units. Where a head has the same rank in two, the one counts in which it
+    lies further above the mean of all heads, in standard deviations. So every head gets a type, even one that is like
+    all others: a type says what a head is beside the others, not what it is.
+    """
+    values = np.stack(numbers).reshape(3, -1)  # (3, heads)
+    ranks = (-values).argsort(axis=1, kind="stable").argsort(axis=1, kind="stable")  # (3, heads), 0 for the highest
+    spread = values.std(axis=1, keepdims=True)
+    above = (values - values.mean(axis=1, keepdims=True)) / np.where(spread > 0, spread, 1)
+    best = np.lexsort((-above.T, ranks.T), axis=-1)[:, 0]  # (heads,) by rank, then by height above the mean
+    return np.array(TYPES)[best].reshape(numbers.globalness.shape)
+
+
+# --- where the weight goes -------------------------------------------------------------------------------------------
+
+
+def distance_profile(weights: ArrayLike) -> np.ndarray:
+    """(..., T, T) → (..., 2 T - 1) mean weight at each offset key - query, from -(T - 1) to T - 1."""
+    weights = np.asarray(weights, dtype=np.float64)
+    T = weights.shape[-1]
+    return np.stack(
+        [np.diagonal(weights, offset, -2, -1).mean(axis=-1) for offset in range(1 - T, T)], axis=-1
+    )  # fmt: skip
+
+
+def position_alone(weights: ArrayLike) -> np.ndarray:
+    """(..., T, T) → (..., T, T) the map of a head with the same distance profile that knows nothing but distance.
+
+    Rows add up to 1 again: near the ends a query has fewer neighbours, each of which gets more.
+    """
+    profile = distance_profile(weights)
+    T = np.shape(weights)[-1]
+    offsets = np.arange(T) - np.arange(T)[:, None] + T - 1  # (T, T), index into the profile
+    plain = profile[..., offsets]
+    return plain / plain.sum(axis=-1, keepdims=True)
+
+
+class ByClass(NamedTuple):
+    """Attention from one class of frames to another."""
+
+    ratio: np.ndarray  # (..., classes, classes) asking class down, 1 for what the comparison gives; nan: never met
+    frames: np.ndarray  # (classes,) how many frames each class has
+    classes: tuple[str, ...]
+
+
+def attention_by_class(
+    maps: Sequence[ArrayLike], labels: Sequence[Sequence[str]], against: Sequence[ArrayLike] | None = None
+) -> ByClass:
+    """How much weight frames of one class give to another, as a multiple of what an even spread would give.
+
+    Args:
+        maps: of several utterances, (..., T, T) each.
+        labels: what is said in each frame, (T,) each: phone classes.
+        against: maps to compare with instead of the even spread; `position_alone` of the same maps takes away what
+            follows from looking nearby, where the same phone still is.
+    """
+    classes = tuple(sorted({label for row in labels for label in row}))
+    given, expected, frames = 0.0, 0.0, 0
+    for i, (weights, row) in enumerate(zip(maps, labels, strict=True)):
+        member = (np.asarray(row)[:, None] == np.array(classes)).astype(float)  # (T, classes)
+        even = np.full((len(member), len(member)), 1 / len(member)) if against is None else np.asarray(against[i])
+        given = given + member.T @ np.asarray(weights) @ member  # (..., classes, classes)
+        expected = expected + member.T @ even @ member
+        frames = frames + member.sum(axis=0).astype(int)
+    expected = np.broadcast_to(expected, given.shape)
+    ratio = np.divide(given, expected, out=np.full(given.shape, np.nan), where=expected > 0)
+    return ByClass(ratio, frames, classes)
+
+
+def received(weights: ArrayLike) -> np.ndarray:
+    """(..., T, T) → (..., T) the weight that each key gets from all queries together; 1 from an even spread."""
+    return np.asarray(weights, dtype=np.float64).sum(axis=-2)
+
+
+class Towards(NamedTuple):
+    """Mean weight received, in even shares; each (...)."""
+
+    masked: np.ndarray
+    visible: np.ndarray
+
+
+def towards(weights: ArrayLike, mask: ArrayLike) -> Towards:
+    """How much attention masked and visible frames get: weights (..., T, T), mask (T,) bool."""
+    share, mask = received(weights), np.asarray(mask, dtype=bool)
+    return Towards(share[..., mask].mean(axis=-1), share[..., ~mask].mean(axis=-1))
+
+
+def rollout(attentions: ArrayLike) -> np.ndarray:
+    """(layers, H, T, T) → (layers, T, T) what each output frame is mixed from, after each layer (arXiv 2005.00928).
+
+    Heads are averaged; the residual connection counts as half: 0.5 A + 0.5 I; layers are multiplied. It knows nothing
+    of values, of feed-forward layers, nor of how long the two summands of a residual are.
+    """
+    mixed = []
+    for weights in np.asarray(attentions, dtype=np.float64).mean(axis=1):  # (T, T)
+        step = 0.5 * weights + 0.5 * np.eye(len(weights))
+        step /= step.sum(axis=-1, keepdims=True)
+        mixed.append(step @ mixed[-1] if mixed else step)
+    return np.stack(mixed)
+
+
+# --- taking a head away ----------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def without_head(model: Wav2Vec2Model, layer: int, head: int) -> Iterator[None]:
+    """Within the `with` block, what this head (both from 0) has gathered is zero; afterwards all is as before."""
+    attention = model.encoder.layers[layer].attention
+    if not 0 <= head < attention.num_heads:
+        raise IndexError(f"head {head} of layer {layer}: there are {attention.num_heads}, counted from 0")
+    width = attention.out_proj.in_features // attention.num_heads  # D/H
+    own = slice(head * width, (head + 1) * width)  # this head's channels among the joined heads
+
+    def silence(_module: torch.nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
+        heads = inputs[0].clone()  # (B, T, D)
+        heads[..., own] = 0
+        return (heads,)
+
+    hook = attention.out_proj.register_forward_pre_hook(silence)
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
+class Ablation(NamedTuple):
+    """The contrastive task with all heads, and with one head less."""
+
+    whole_loss: float  # nats a masked frame
+    whole_accuracy: float
+    loss: np.ndarray  # (layers, H)
+    accuracy: np.ndarray  # (layers, H)
+
+
+def head_ablation(model: Wav2Vec2ForPreTraining, corpus: Corpus, seed: int = 0) -> Ablation:
+    """Remove each head in turn; masks and distractors are the same every time, and targets do not depend on heads."""
+    network, config = model.wav2vec2, model.config
+    whole = contrastive_metrics(model, corpus, seed)
+    loss, accuracy = np.empty((2, config.num_hidden_layers, config.num_attention_heads))
+    for layer, head in np.ndindex(*loss.shape):
+        with without_head(network, layer, head):
+            found = contrastive_metrics(model, corpus, seed)
+        loss[layer, head], accuracy[layer, head] = found["contrastive_loss"], found["accuracy"]
+    return Ablation(whole["contrastive_loss"], whole["accuracy"], loss, accuracy)
+
+
+def frame_hop(model: Wav2Vec2Model) -> float:
+    """Seconds from one frame to the next."""
+    return receptive_field(model.config)[-1].hop / SAMPLE_RATE
+
+
+def _entropy(p: np.ndarray) -> np.ndarray:
+    """Along the last axis, in nats."""
+    return -(p * np.log(p, out=np.zeros_like(p), where=p > 0)).sum(axis=-1)
+
+
+def _distances(T: int) -> np.ndarray:
+    """(T, T) how many frames query and key are apart."""
+    return np.abs(np.arange(T) - np.arange(T)[:, None])
