@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import anywidget
 import numpy as np
 from matplotlib.figure import Figure
+from torch import Tensor
 
+from w2v2_teach.corpus import Interval
 from w2v2_teach.display import png
 from w2v2_teach.widgets.twin import StaticTwin
 
@@ -35,6 +38,17 @@ def _joined(name: str, kind: str) -> str:
 def packed(values: np.ndarray, kind: str) -> bytes:
     """The numbers as `kind` ("<f4", "<i2", "u1", …), deflated: JavaScript's `inflate` unpacks them."""
     return zlib.compress(np.ascontiguousarray(values, dtype=kind).tobytes(), 9)
+
+
+def sound_bytes(waveform: Tensor) -> bytes:
+    """(L,) samples as 16-bit numbers, the loudest scaled to full volume."""
+    peak = waveform.abs().max().clamp(min=1e-9)
+    return (waveform / peak * 32767).round().numpy().astype("<i2").tobytes()
+
+
+def intervals(of: Sequence[Interval]) -> list[tuple[float, float, str]]:
+    """Phones or words as the browser takes them, their times rounded to a tenth of a millisecond."""
+    return [(round(start, 4), round(end, 4), label) for start, end, label in of]
 
 
 class BrowserExplorer(StaticTwin, anywidget.AnyWidget):

@@ -152,13 +152,11 @@ for (let i = 0; i < 256; i++) {
   VIRIDIS_256[4 * i + 3] = 255;
 }
 
-// Okabe and Ito's colours, three shades of each: what has one of many numbers keeps its number beside its colour.
-const CODE_HUES = [[230, 159, 0], [86, 180, 233], [0, 158, 115], [240, 228, 66], [0, 114, 178], [213, 94, 0], [204, 121, 167]]; // prettier-ignore
-function codeColour(code) {
-  const hue = CODE_HUES[code % CODE_HUES.length], shade = Math.floor(code / CODE_HUES.length) % 3;
-  const mix = [[0, 0], [255, 0.45], [0, 0.3]][shade];
-  const [r, g, b] = hue.map((v) => Math.round(v + (mix[0] - v) * mix[1]));
-  return { fill: `rgb(${r} ${g} ${b})`, ink: 0.3 * r + 0.59 * g + 0.11 * b > 120 ? "#000" : "#fff" };
+// One of three shades of a colour "#rrggbb", plain, lighter and darker, and the ink to write on it with.
+function shade(colour, which) {
+  const [towards, share] = [[0, 0], [255, 0.4], [0, 0.3]][which % 3];
+  const rgb = [1, 3, 5].map((i) => parseInt(colour.slice(i, i + 2), 16)).map((v) => Math.round(v + (towards - v) * share));
+  return { fill: `rgb(${rgb.join(" ")})`, ink: 0.3 * rgb[0] + 0.59 * rgb[1] + 0.11 * rgb[2] > 120 ? "#000" : "#fff" };
 }
 
 // Bytes (rows, columns) as a canvas of that many dots, by viridis; `flip` puts row 0 at the bottom.

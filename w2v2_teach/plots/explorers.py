@@ -1,0 +1,88 @@
+"""The static twins of the explorers of codes and attention: what they show before anyone has touched them."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from w2v2_teach.audio import SAMPLE_RATE
+from w2v2_teach.corpus import Utterance
+from w2v2_teach.plots.speech import STEPS, draw_intervals
+
+# What a code usually means, by its colour; Okabe and Ito's, but for an indigo of Paul Tol's.
+KINDS = {
+    "vowel": "#E69F00",
+    "stop": "#332288",
+    "fricative": "#56B4E9",
+    "nasal": "#009E73",
+    "liquid/glide": "#CC79A7",
+    "silence": "#8C8C8C",
+    "other": "#D55E00",
+    "few frames": "#E0E0E0",
+}
+SHADES = ((0.0, 0.0), (1.0, 0.4), (0.0, 0.3))  # towards white or black, and how far: codes of one kind, told apart
+
+
+def codes_over_speech(
+    spectrogram: np.ndarray,
+    utterance: Utterance,
+    codes: np.ndarray,
+    kinds: np.ndarray,
+    *,
+    hop: float,
+    first: float,
+) -> Figure:
+    """Words, phones, spectrogram (rows, columns) and a track of codes per codebook, over one time axis.
+
+    Args:
+        codes: (T, G)
+        kinds: (G, V) what each code usually means, one of `KINDS`.
+        hop: seconds from one frame to the next.
+        first: middle of frame 0, in seconds.
+    """
+    strips = [(name, part) for name, part in (("words", utterance.words), ("phones", utterance.phones)) if part]
+    books = codes.shape[1]
+    heights = [0.55] * len(strips) + [3] + [0.75] * books
+    figure = Figure(figsize=(13, sum(heights) + 1), layout="constrained")
+    axes = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights)
+    for ax, (name, intervals) in zip(axes, strips, strict=False):
+        draw_intervals(ax, intervals, name)
+        ax.spines["bottom"].set_visible(False)
+        ax.tick_params(bottom=False)
+    image = axes[len(strips)]
+    image.imshow(spectrogram, origin="lower", extent=(0, utterance.duration, 0, SAMPLE_RATE / 2000), cmap=STEPS)
+    image.set(ylabel="kHz", xlim=(0, utterance.duration))
+    for g, ax in enumerate(axes[len(strips) + 1 :]):
+        draw_track(ax, codes[:, g], [shade(KINDS[kind], v) for v, kind in enumerate(kinds[g])], hop, first)
+        ax.set_ylabel(f"codebook {g + 1}", rotation=0, ha="right", va="center")
+    axes[-1].set_xlabel("time (s)")
+    shown = [kind for kind in KINDS if kind in kinds]
+    patches = [Patch(color=KINDS[kind], label=kind) for kind in shown]
+    figure.legend(handles=patches, loc="outside lower center", ncols=len(patches), title="what the code usually means")
+    return figure
+
+
+def shade(colour: str, code: int) -> tuple[float, ...]:
+    """One of three shades of a colour, by the code's number."""
+    towards, share = SHADES[code % len(SHADES)]
+    return tuple((1 - share) * part + share * towards for part in to_rgb(colour))
+
+
+def draw_track(ax: Axes, codes: np.ndarray, colours: Sequence[tuple[float, ...]], hop: float, first: float) -> None:
+    """The codes (T,) of one codebook: a stretch of colour for each run, its number in it where that has room."""
+    starts = np.flatnonzero(np.diff(codes, prepend=-1))
+    for start, end in zip(starts, [*starts[1:], len(codes)], strict=True):
+        left, right = (first + (frame - 0.5) * hop for frame in (start, end))
+        colour = colours[codes[start]]
+        ax.axvspan(left, right, color=colour, linewidth=0)
+        ax.axvline(left, color="white", linewidth=0.8)
+        if end - start > 2:
+            ink = "black" if np.dot(colour, (0.3, 0.59, 0.11)) > 0.47 else "white"
+            ax.text(
+                (left + right) / 2, 0.5, codes[start], ha="center", va="center", fontsize=11, color=ink, clip_on=True
+            )
+    ax.set(yticks=[], ylim=(0, 1))
+    ax.spines["left"].set_visible(False)
