@@ -27,7 +27,7 @@ from w2v2_teach.analysis.attention import (
     rollout,
     towards,
     verticality,
-    without_head,
+    without_heads,
 )
 from w2v2_teach.audio import normalise
 from w2v2_teach.config import BASE
@@ -201,7 +201,7 @@ def test_without_a_head_is_without_its_columns(style, request, corpus):
     x = normalise(corpus[0].waveform())[None]  # (1, L)
     with torch.no_grad():
         whole = model(x).last_hidden_state
-        with without_head(model, 1, 2):
+        with without_heads(model, [(1, 2)]):
             without = model(x).last_hidden_state
             with_maps = model(x, output_attentions=True).last_hidden_state
         again = model(x).last_hidden_state
@@ -215,11 +215,25 @@ def test_without_a_head_is_without_its_columns(style, request, corpus):
 
 def test_a_head_comes_back_after_an_error_and_must_exist(model):
     out_proj = model.wav2vec2.encoder.layers[0].attention.out_proj
-    with pytest.raises(TypeError), without_head(model.wav2vec2, 0, 1):
+    with pytest.raises(TypeError), without_heads(model.wav2vec2, [(1, 0), (0, 1)]):
         model(None)
     assert not out_proj._forward_pre_hooks
-    with pytest.raises(IndexError, match="head 2 of layer 0: there are 2"), without_head(model.wav2vec2, 0, 2):
+    with (
+        pytest.raises(IndexError, match="head 2 of layer 0: there are 2"),
+        without_heads(model.wav2vec2, [(0, 1), (0, 2)]),
+    ):
         pass
+    assert not out_proj._forward_pre_hooks
+
+
+@torch.no_grad()
+def test_without_any_head_attention_adds_only_its_bias(model, corpus):
+    x = normalise(corpus[0].waveform())[None]  # (1, L)
+    with without_heads(model.wav2vec2, [(0, 0), (0, 1)]):
+        without = model.wav2vec2(x, output_hidden_states=True).hidden_states
+    layer = model.wav2vec2.encoder.layers[0]
+    h = layer.layer_norm(without[0] + layer.attention.out_proj.bias)
+    torch.testing.assert_close(without[1], layer.final_layer_norm(h + layer.feed_forward(h)), atol=1e-5, rtol=0)
 
 
 def test_ablation_compares_like_with_like(model, corpus):
@@ -227,7 +241,7 @@ def test_ablation_compares_like_with_like(model, corpus):
     whole = contrastive_metrics(model, corpus, seed=3)
     assert (found.whole_loss, found.whole_accuracy) == (whole["contrastive_loss"], whole["accuracy"])
     assert found.loss.shape == found.accuracy.shape == (2, 2)
-    with without_head(model.wav2vec2, 1, 0):
+    with without_heads(model.wav2vec2, [(1, 0)]):
         assert found.loss[1, 0] == contrastive_metrics(model, corpus, seed=3)["contrastive_loss"]
     assert (found.loss != whole["contrastive_loss"]).all()
     silent = model.wav2vec2.encoder.layers[0].attention.v_proj

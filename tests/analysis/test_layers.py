@@ -42,11 +42,13 @@ def test_all_layers_of_every_frame(model, corpus):
     outputs = layer_outputs(model, corpus)
     assert not model.training
     for utterance, output in zip(corpus, outputs, strict=True):
-        assert list(output) == NAMES
+        assert output.utterance is utterance
+        assert list(output.layers) == NAMES
+        assert output.times == pytest.approx(frame_times(CONFIG, CONFIG.frame_lengths(utterance.num_samples)))
         with torch.no_grad():
             alone = model(normalise(utterance.waveform())[None], output_hidden_states=True)
         wanted = [alone.extract_features, *alone.hidden_states[:2], alone.last_hidden_state]
-        for found, state in zip(output.values(), wanted, strict=True):
+        for found, state in zip(output.layers.values(), wanted, strict=True):
             assert found.shape == state[0].shape
             assert np.abs(found - state[0].numpy()).max() < 1e-4
 
@@ -59,23 +61,23 @@ def test_published_checkpoints_give_transformers_layers(style, request, tmp_path
     with torch.no_grad():
         wanted = theirs(normalise(corpus[0].waveform())[None], output_hidden_states=True)
     for name, state in zip(NAMES[1:], (*wanted.hidden_states[:2], wanted.last_hidden_state), strict=True):
-        assert np.abs(output[name] - state[0].numpy()).max() < 1e-5, name
-    assert np.abs(output["z"] - wanted.extract_features[0].numpy()).max() < 1e-5
+        assert np.abs(output.layers[name] - state[0].numpy()).max() < 1e-5, name
+    assert np.abs(output.layers["z"] - wanted.extract_features[0].numpy()).max() < 1e-5
 
 
 def test_frames_keep_their_labels(model, corpus):
-    states = frame_states(model, corpus, 10_000)
+    outputs = layer_outputs(model, corpus)
+    states = frame_states(outputs, 10_000)
     lengths = [CONFIG.frame_lengths(utterance.num_samples) for utterance in corpus]
     assert len(states.labels) == sum(lengths)
-    outputs = layer_outputs(model, corpus)
     for i in (0, 7):
         here = states.utterances == i
         assert set(states.speakers[here]) == {corpus[i].speaker}
         phones = frame_labels(corpus[i].phones, frame_times(CONFIG, lengths[i]))
         for x, phone in zip(states.layers["layer 1"][here], states.labels[here], strict=True):
-            frame = np.abs(outputs[i]["layer 1"] - x).max(axis=1).argmin()
+            frame = np.abs(outputs[i].layers["layer 1"] - x).max(axis=1).argmin()
             assert phones[frame] == phone
-    few = frame_states(model, corpus, 5)
+    few = frame_states(outputs, 5)
     assert np.array_equal(few.layers["z"], states.layers["z"][:5])
 
 
@@ -84,11 +86,11 @@ def test_words_are_means_of_their_frames(model, corpus):
     middles = frame_times(CONFIG, T)
     words = (Interval(0, 0.1, "one"), Interval(0.1, 0.2, "of"), Interval(0.2, 0.2001, "two"))
     spoken = Corpus("spoken", [replace(corpus[0], words=words)])
-    states = word_states(model, spoken, ("one", "two"))
-    assert states.labels.tolist() == ["one"], "'two' is too short to have a frame"
     (output,) = layer_outputs(model, spoken)
+    states = word_states([output], ("one", "two"))
+    assert states.labels.tolist() == ["one"], "'two' is too short to have a frame"
     for name in NAMES:
-        assert states.layers[name] == pytest.approx(output[name][middles < 0.1].mean(axis=0)[None], abs=1e-6)
+        assert states.layers[name] == pytest.approx(output.layers[name][middles < 0.1].mean(axis=0)[None], abs=1e-6)
 
 
 def test_cka_is_blind_to_rotation_scale_and_shift():
@@ -123,7 +125,7 @@ def test_probes_find_what_is_there(monkeypatch):
     states = LayerStates(noisy, labels, speakers, np.arange(400) // 10)
     monkeypatch.setattr(layers_module, "frame_states", lambda *_: states)
     monkeypatch.setattr(layers_module, "word_states", lambda *_: states)
-    found = layer_probes(None, None)
+    found = layer_probes([])
     assert found.keys() == {"phone", "speaker", "digit"}
     assert min(found["phone"]["z"], found["speaker"]["layer 1"]) > 0.99
     assert max(found["phone"]["layer 1"], found["speaker"]["z"]) < 0.6

@@ -6,14 +6,15 @@ Functions of `weights` take any (..., T, T), queries down and keys across, each 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
-from torch import Tensor
+from torch import Tensor, nn
 
 from w2v2_teach.audio import SAMPLE_RATE
 from w2v2_teach.batching import for_each_utterance
@@ -187,24 +188,31 @@ def rollout(attentions: ArrayLike) -> np.ndarray:
 
 
 @contextmanager
-def without_head(model: Wav2Vec2Model, layer: int, head: int) -> Iterator[None]:
-    """Within the `with` block, what this head (both from 0) has gathered is zero; afterwards all is as before."""
-    attention = model.encoder.layers[layer].attention
-    if not 0 <= head < attention.num_heads:
-        raise IndexError(f"head {head} of layer {layer}: there are {attention.num_heads}, counted from 0")
-    width = attention.out_proj.in_features // attention.num_heads  # D/H
-    own = slice(head * width, (head + 1) * width)  # this head's channels among the joined heads
+def without_heads(model: Wav2Vec2Model, heads: Iterable[tuple[int, int]]) -> Iterator[None]:
+    """Within the `with` block, what these heads have gathered is zero; afterwards all is as before.
 
-    def silence(_module: torch.nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
-        heads = inputs[0].clone()  # (B, T, D)
-        heads[..., own] = 0
-        return (heads,)
+    Args:
+        model: changed for as long as the block lasts.
+        heads: (layer, head), both counted from 0.
 
-    hook = attention.out_proj.register_forward_pre_hook(silence)
-    try:
+    Raises:
+        IndexError: there is no such head.
+    """
+    with ExitStack() as stack:
+        for layer, head in heads:
+            attention = model.encoder.layers[layer].attention
+            if not 0 <= head < attention.num_heads:
+                raise IndexError(f"head {head} of layer {layer}: there are {attention.num_heads}, counted from 0")
+            width = attention.out_proj.in_features // attention.num_heads  # D/H
+            own = slice(head * width, (head + 1) * width)  # this head's channels among the joined heads
+            stack.callback(attention.out_proj.register_forward_pre_hook(partial(_silence, own)).remove)
         yield
-    finally:
-        hook.remove()
+
+
+def _silence(own: slice, _module: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
+    heads = inputs[0].clone()  # (B, T, D)
+    heads[..., own] = 0
+    return (heads,)
 
 
 class Ablation(NamedTuple):
@@ -222,7 +230,7 @@ def head_ablation(model: Wav2Vec2ForPreTraining, corpus: Corpus, seed: int = 0) 
     whole = contrastive_metrics(model, corpus, seed)
     loss, accuracy = np.empty((2, config.num_hidden_layers, config.num_attention_heads))
     for layer, head in np.ndindex(*loss.shape):
-        with without_head(network, layer, head):
+        with without_heads(network, [(layer, head)]):
             found = contrastive_metrics(model, corpus, seed)
         loss[layer, head], accuracy[layer, head] = found["contrastive_loss"], found["accuracy"]
     return Ablation(whole["contrastive_loss"], whole["accuracy"], loss, accuracy)

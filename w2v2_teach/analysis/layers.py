@@ -10,24 +10,32 @@ from torch import Tensor
 
 from w2v2_teach.analysis import frame_labels, frame_times
 from w2v2_teach.batching import for_each_utterance
-from w2v2_teach.corpus import DIGITS, Corpus
+from w2v2_teach.corpus import DIGITS, Corpus, Utterance
 from w2v2_teach.evaluation import linear_probe
 from w2v2_teach.model import Wav2Vec2Model
 
 FOLDS = 4  # of utterances, where a speaker must be known from other utterances
 
 
-class LayerStates(NamedTuple):
-    """What every layer says of the same N frames (or words), and what is known of these."""
+class UtteranceLayers(NamedTuple):
+    """What every layer makes of one utterance."""
 
-    layers: dict[str, np.ndarray]  # "z", "input", "layer 1", … → (N, C) for z, (N, D) for the others
+    utterance: Utterance
+    times: np.ndarray  # (T,) s, the middle of each frame
+    layers: dict[str, np.ndarray]  # "z", "input", "layer 1", … → (T, C) for z, (T, D) for the others
+
+
+class LayerStates(NamedTuple):
+    """What every layer says of the same N frames or words, and what is known of these."""
+
+    layers: dict[str, np.ndarray]  # → (N, C) for z, (N, D) for the others
     labels: np.ndarray  # (N,) phone, or word
     speakers: np.ndarray  # (N,)
     utterances: np.ndarray  # (N,) int, which utterance of the corpus
 
 
-def layer_outputs(model: Wav2Vec2Model, corpus: Corpus) -> list[dict[str, np.ndarray]]:
-    """Each utterance's layers by name, (T, C) or (T, D) each, unmasked; leaves the model in evaluation mode.
+def layer_outputs(model: Wav2Vec2Model, corpus: Corpus) -> list[UtteranceLayers]:
+    """The layers of each utterance, nothing masked, no padding among the frames; leaves the model in evaluation mode.
 
     "z" are the latent frames, "input" is what the first layer gets, and the last layer's output is the context c.
     """
@@ -36,39 +44,36 @@ def layer_outputs(model: Wav2Vec2Model, corpus: Corpus) -> list[dict[str, np.nda
         output = model(x, attention_mask, output_hidden_states=True)
         states = [output.extract_features, *output.hidden_states[:-1], output.last_hidden_state]  # (B, T, ·) each
         names = ["z", "input", *(f"layer {i}" for i in range(1, len(states) - 1))]
-        lengths = output.frame_mask.sum(dim=1).tolist()
         return [
             {name: state[b, :T].cpu().numpy() for name, state in zip(names, states, strict=True)}
-            for b, T in enumerate(lengths)
+            for b, T in enumerate(output.frame_mask.sum(dim=1).tolist())
         ]
 
-    return for_each_utterance(model, corpus, real_frames)
+    return [
+        UtteranceLayers(utterance, frame_times(model.config, len(layers["z"])), layers)
+        for utterance, layers in zip(corpus, for_each_utterance(model, corpus, real_frames), strict=True)
+    ]
 
 
-def frame_states(model: Wav2Vec2Model, corpus: Corpus, frames: int, seed: int = 0) -> LayerStates:
-    """All layers at `frames` frames within phones, drawn at random."""
-    outputs = layer_outputs(model, corpus)
-    lengths = [len(output["z"]) for output in outputs]
-    phones = np.concatenate(
-        [frame_labels(u.phones, frame_times(model.config, T)) for u, T in zip(corpus, lengths, strict=True)]
-    )
-    drawn = np.random.default_rng(seed).permutation(np.flatnonzero(phones != ""))[:frames]
-    index = np.repeat(np.arange(len(corpus)), lengths)[drawn]  # (N,)
-    layers = {name: np.concatenate([output[name] for output in outputs])[drawn] for name in outputs[0]}
-    return LayerStates(layers, phones[drawn], np.array([corpus[int(i)].speaker for i in index]), index)
+def frame_states(outputs: Sequence[UtteranceLayers], frames: int, seed: int = 0) -> LayerStates:
+    """All layers at `frames` frames within phones, drawn at random from the `outputs` of a corpus."""
+    phones = np.concatenate([frame_labels(output.utterance.phones, output.times) for output in outputs])
+    drawn = np.random.default_rng(seed).permutation(np.flatnonzero(phones != ""))[:frames]  # (N,)
+    index = np.repeat(np.arange(len(outputs)), [len(output.times) for output in outputs])[drawn]  # (N,)
+    layers = {name: np.concatenate([output.layers[name] for output in outputs])[drawn] for name in outputs[0].layers}
+    return LayerStates(layers, phones[drawn], np.array([outputs[i].utterance.speaker for i in index]), index)
 
 
-def word_states(model: Wav2Vec2Model, corpus: Corpus, words: Sequence[str]) -> LayerStates:
+def word_states(outputs: Sequence[UtteranceLayers], words: Sequence[str]) -> LayerStates:
     """All layers, averaged over the frames of each word that is one of `words`."""
-    means: dict[str, list[np.ndarray]] = {}
+    means: dict[str, list[np.ndarray]] = {name: [] for name in outputs[0].layers}
     labels, speakers, index = [], [], []
-    for i, (utterance, output) in enumerate(zip(corpus, layer_outputs(model, corpus), strict=True)):
-        times = frame_times(model.config, len(output["z"]))  # (T,) s
+    for i, (utterance, times, layers) in enumerate(outputs):
         for word in utterance.words:
             inside = (word.start <= times) & (times < word.end)  # (T,)
             if word.label in words and inside.any():
-                for name, states in output.items():
-                    means.setdefault(name, []).append(states[inside].mean(axis=0))
+                for name, states in layers.items():
+                    means[name].append(states[inside].mean(axis=0))
                 labels, speakers, index = [*labels, word.label], [*speakers, utterance.speaker], [*index, i]
     layers = {name: np.stack(rows) for name, rows in means.items()}
     return LayerStates(layers, np.array(labels), np.array(speakers), np.array(index))
@@ -93,18 +98,17 @@ def cka_matrix(rows: Mapping[str, np.ndarray], columns: Mapping[str, np.ndarray]
     return np.array([[linear_cka(x, y) for y in columns.values()] for x in rows.values()])
 
 
-def layer_probes(model: Wav2Vec2Model, corpus: Corpus, frames: int = 2_000) -> dict[str, dict[str, float]]:
+def layer_probes(outputs: Sequence[UtteranceLayers], frames: int = 2_000) -> dict[str, dict[str, float]]:
     """Accuracy of a linear probe for three questions at each layer: "phone", "speaker", "digit" → layer → accuracy.
 
     Phones (of single frames) and digits (of words, their frames averaged) are told for speakers whom the probe has not
     seen; speakers from single frames of utterances that it has not seen.
 
     Args:
-        model: whose layers are read, nothing masked.
-        corpus: speech with phone and word times, by several speakers.
+        outputs: `layer_outputs` of speech with phone and word times, by several speakers.
         frames: how many frames are used for phones and speakers.
     """
-    of_frames, of_digits = frame_states(model, corpus, frames), word_states(model, corpus, DIGITS)
+    of_frames, of_digits = frame_states(outputs, frames), word_states(outputs, DIGITS)
     folds = [f"fold {i % FOLDS}" for i in of_frames.utterances]
     questions = {
         "phone": (of_frames.layers, of_frames.labels, of_frames.speakers),
