@@ -1,16 +1,19 @@
 """The static twins of the explorers of codes and attention: what they show before anyone has touched them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 from matplotlib.patches import Patch
 
 from w2v2_teach.audio import SAMPLE_RATE
-from w2v2_teach.corpus import Utterance
-from w2v2_teach.plots.speech import STEPS, draw_intervals
+from w2v2_teach.corpus import Interval, Utterance
+from w2v2_teach.plots.attention import draw_map
+from w2v2_teach.plots.speech import STEPS, draw_intervals, draw_waveform
+from w2v2_teach.plots.style import COLOURS
 
 # What a code usually means, by its colour; Okabe and Ito's, but for an indigo of Paul Tol's.
 KINDS = {
@@ -23,6 +26,8 @@ KINDS = {
     "other": "#D55E00",
     "few frames": "#E0E0E0",
 }
+# What a head is beside the others, by its colour.
+TYPES = {"global": "#E69F00", "vertical": "#56B4E9", "diagonal": "#009E73"}
 SHADES = ((0.0, 0.0), (1.0, 0.4), (0.0, 0.3))  # towards white or black, and how far: codes of one kind, told apart
 
 
@@ -86,3 +91,67 @@ def draw_track(ax: Axes, codes: np.ndarray, colours: Sequence[tuple[float, ...]]
             )
     ax.set(yticks=[], ylim=(0, 1))
     ax.spines["left"].set_visible(False)
+
+
+def attention_over_speech(
+    maps: np.ndarray,
+    layers: Sequence[str],
+    heads: Sequence[Mapping[str, Any]],
+    *,
+    waveform: np.ndarray,
+    phones: Sequence[Interval],
+    words: Sequence[Interval],
+    hop: float,
+    first: float,
+) -> Figure:
+    """All heads as small maps, the first one large, and its middle query over the waveform (L,).
+
+    Args:
+        maps: (layers, H, T, T)
+        layers: their names.
+        heads: one a map, with its "type".
+        hop: seconds from one frame to the next.
+        first: middle of frame 0, in seconds.
+    """
+    query = maps.shape[2] // 2
+    figure = Figure(figsize=(13, 10), layout="constrained")
+    above, below = figure.subfigures(2, 1, height_ratios=(1.8, 1))
+    left, right = above.subfigures(1, 2, width_ratios=(1, 1.1))
+    draw_heads(left, maps, layers, [head["type"] for head in heads])
+    ax = right.subplots()
+    draw_map(ax, maps[0, 0], words, hop, vmin=0, vmax=maps.shape[2] * np.quantile(maps[0, 0], 0.998))
+    ax.axhline((query + 0.5) * hop, color=COLOURS["lit"], linestyle="--", linewidth=2)
+    ax.set_title(f"{layers[0]}, head 1")
+
+    strips = [(name, part) for name, part in (("words", words), ("phones", phones)) if part]
+    *bands, wave = below.subplots(
+        len(strips) + 1, 1, sharex=True, height_ratios=[0.5] * len(strips) + [3], squeeze=False
+    )[:, 0]
+    for band, (name, part) in zip(bands, strips, strict=True):
+        draw_intervals(band, part, name)
+        band.spines["bottom"].set_visible(False)
+        band.tick_params(bottom=False)
+    draw_waveform(wave, waveform / np.abs(waveform).max())
+    times = first + (np.arange(maps.shape[2]) - 0.5) * hop  # s, where each frame begins
+    row = maps[0, 0, query] / maps[0, 0, query].max()
+    wave.fill_between(times, 2 * row - 1, -1, step="post", color=COLOURS["c"], alpha=0.5)
+    wave.axvline(first + query * hop, color=COLOURS["lit"], linestyle="--", linewidth=2)
+    wave.set(ylim=(-1, 1.05), yticks=[], ylabel=f"attention\nof frame {query}")
+    return figure
+
+
+def draw_heads(figure: SubFigure, maps: np.ndarray, layers: Sequence[str], types: Sequence[str]) -> None:
+    """Small maps in rows of layers, each in a frame of its type's colour."""
+    rows, columns = maps.shape[:2]
+    for i, ax in enumerate(figure.subplots(rows, columns, squeeze=False).flat):
+        weights = maps[i // columns, i % columns]
+        ax.imshow(weights, vmin=0, vmax=np.quantile(weights, 0.998), aspect="equal")
+        ax.set(xticks=[], yticks=[])
+        for spine in ax.spines.values():
+            spine.set(visible=True, color=TYPES[types[i]], linewidth=4)
+        if i % columns == 0:
+            ax.set_ylabel(layers[i // columns], fontsize=12)
+        if i < columns:
+            ax.set_title(f"head {i + 1}", fontsize=13)
+    patches = [Patch(color=colour, label=kind) for kind, colour in TYPES.items()]
+    figure.legend(handles=patches, loc="outside lower center", ncols=len(patches))

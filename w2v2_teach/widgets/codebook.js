@@ -233,7 +233,7 @@ async function render({ model, el }) {
         sound.play([slice(one)]);
       });
     });
-    rove(row, buttons, 1);
+    rove(row, 1)(buttons);
   }
 
   function light(next) {

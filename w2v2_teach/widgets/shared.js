@@ -79,24 +79,22 @@ function keys(node, actions) {
   });
 }
 
-// Arrow keys walk through buttons that stand in rows of `columns`; the Tab key sees one of them.
-function rove(node, buttons, columns) {
-  const focus = (i) => {
-    const next = buttons[Math.min(Math.max(i, 0), buttons.length - 1)];
-    buttons.forEach((other) => (other.tabIndex = other === next ? 0 : -1));
-    return next;
-  };
+// Arrow keys walk through the buttons in `node`, which stand in rows of `columns`; the Tab key sees one of them. Call what
+// this returns with the buttons in their order.
+function rove(node, columns) {
+  let buttons = [];
+  const enter = (to) => buttons.forEach((other) => (other.tabIndex = other === to ? 0 : -1));
   const now = () => buttons.findIndex((other) => other.tabIndex === 0);
-  const move = (step) => () => {
-    const to = now() + step;
-    if (to >= 0 && to < buttons.length) focus(to).focus();
-  };
+  const move = (step) => () => buttons[now() + step]?.focus();
   keys(node, {
     ArrowLeft: move(-1), ArrowRight: move(1), ArrowUp: move(-columns), ArrowDown: move(columns),
-    Home: () => focus(0).focus(), End: () => focus(buttons.length - 1).focus(),
+    Home: () => buttons[0].focus(), End: () => buttons.at(-1).focus(),
   }); // prettier-ignore
-  buttons.forEach((other, i) => other.addEventListener("focus", () => focus(i)));
-  focus(0);
+  node.addEventListener("focusin", ({ target }) => buttons.includes(target) && enter(target));
+  return (next) => {
+    buttons = next;
+    enter(buttons[0]);
+  };
 }
 
 // Data ----------------------------------------------------------------------------------------------------------------
@@ -247,8 +245,11 @@ function band(g, intervals, scale, y, height, colours) {
     g.fillStyle = colours.band;
     g.globalAlpha = i % 2 ? 1 : 0.45;
     g.fillRect(from, y, to - from, height);
-    g.globalAlpha = 1;
-    g.fillStyle = colours.ink;
+  });
+  g.globalAlpha = 1;
+  g.fillStyle = colours.ink;
+  intervals.forEach(([start, end, label], i) => {
+    const from = scale.x(start), to = scale.x(end);
     const row = crowded ? y + height * (i % 2 ? 0.72 : 0.28) : y + height / 2;
     const room = crowded ? Math.max(to - from, Math.min(2 * (to - from), 44)) / 2 : (to - from) / 2;
     fitted(g, label, (from + to) / 2 - room, (from + to) / 2 + room, row, crowded ? 13 : 14);

@@ -1,0 +1,154 @@
+"""Attention explorer: all heads as small maps, one of them large, and what one frame looks at over the waveform."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import traitlets
+from torch import Tensor
+
+from w2v2_teach.analysis.attention import head_numbers, head_types
+from w2v2_teach.audio import SAMPLE_RATE
+from w2v2_teach.corpus import Interval
+from w2v2_teach.plots.explorers import attention_over_speech
+from w2v2_teach.widgets.browser import BrowserExplorer, intervals, packed, script, sound_bytes, style
+
+BUDGET = 1_500_000  # bytes of a view
+LEVELS = (64, 32, 16, 8)  # how many different weights a row can have in the browser; the most that the budget allows
+BRIGHTEST = 0.998  # the share of a map's weights that its colours tell apart; what lies above is as bright
+
+
+class AttentionExplorer(BrowserExplorer):
+    """Attention maps of one utterance; everything happens in the browser, no kernel is asked.
+
+    A view takes at most 1.5 MB. Weights are sent as levels on a square-root scale between the smallest and the largest
+    of their row, 64 where that fits, else 32, 16 or 8, and are off by at most 1/126 to 1/14 of what lies between those
+    two where they are large, by less where they are small. Where even 8 levels are too much, two neighbouring frames
+    become one: keys are added, queries averaged. 4 layers × 8 heads × 400 frames, 5.1 million weights, of the bundled
+    model take 8 levels and 1.4 MB with their sound; of noise, which no packing makes smaller, 200 frames of 32 levels.
+
+    Args:
+        attentions: a name per layer, and its weights (H, T, T).
+        waveform: (L,) the utterance.
+        phones: what is said in it, and when; none where that is not known.
+        words: likewise.
+        hop: seconds from one frame to the next.
+        first: middle of frame 0, in seconds.
+        mask: (T,) bool, the frames that were masked, if any.
+
+    Raises:
+        ValueError: layers of different shapes.
+    """
+
+    _esm = script("attention")
+    _css = style("attention")
+
+    shape = traitlets.Dict().tag(sync=True)  # what all heads share
+    heads = traitlets.List().tag(sync=True)  # one dictionary a head
+    words = traitlets.List().tag(sync=True)
+    phones = traitlets.List().tag(sync=True)
+    mask = traitlets.List().tag(sync=True)  # 0 or 1 a frame; empty where nothing was masked
+    weights = traitlets.Bytes().tag(sync=True)  # (layers · H, T, T) uint8 levels, packed
+    ranges = traitlets.Bytes().tag(sync=True)  # (layers · H, T, 2) uint16, smallest and largest of a row, packed
+    sound = traitlets.Bytes().tag(sync=True)  # (L,) int16, packed
+
+    def __init__(
+        self,
+        attentions: Mapping[str, Tensor],
+        waveform: Tensor,
+        phones: Sequence[Interval],
+        words: Sequence[Interval],
+        *,
+        hop: float,
+        first: float,
+        mask: Tensor | None = None,
+    ) -> None:
+        maps = np.stack([weights.detach().cpu().numpy() for weights in attentions.values()])  # (layers, H, T, T)
+        names, masked = list(attentions), [] if mask is None else mask.cpu().numpy()
+        described = describe_heads(maps)
+        sound = packed(np.frombuffer(sound_bytes(waveform), "<i2"), "<i2")
+        small = shrunk(maps.reshape(-1, *maps.shape[2:]), BUDGET - len(sound) - 50_000)  # 50 kB for all the rest
+        super().__init__(
+            attention_over_speech(
+                maps, names, described, waveform=waveform.numpy(), phones=phones, words=words, hop=hop, first=first
+            ),
+            _sentence(maps, described),
+            shape={
+                "layers": names,
+                "columns": maps.shape[1],
+                "frames": small.frames,
+                "most": small.levels - 1,
+                "hop": hop * small.joined,
+                "first": first + hop * (small.joined - 1) / 2,
+                "rate": SAMPLE_RATE,
+            },
+            heads=[head | scale for head, scale in zip(described, small.scales, strict=True)],
+            words=intervals(words),
+            phones=intervals(phones),
+            mask=[int(any(masked[t : t + small.joined])) for t in range(0, len(masked), small.joined)],
+            weights=small.weights,
+            ranges=small.ranges,
+            sound=sound,
+        )
+
+
+def describe_heads(maps: np.ndarray) -> list[dict[str, Any]]:
+    """(layers, H, T, T) → for each head its layer and number, counted from 0, its three measures and its type."""
+    numbers = head_numbers([maps])
+    types = head_types(numbers)
+    return [
+        {
+            "layer": layer,
+            "head": head,
+            "type": str(types[layer, head]),
+            **{name: float(values[layer, head]) for name, values in numbers._asdict().items()},
+        }
+        for layer, head in np.ndindex(*types.shape)
+    ]
+
+
+class Shrunk(NamedTuple):
+    """Attention maps as they are sent."""
+
+    weights: bytes  # (maps, frames, frames) uint8 levels, packed
+    ranges: bytes  # (maps, frames, 2) uint16, the row's smallest and largest weight in 65,535ths of its map's largest
+    scales: list[dict[str, float]]  # per map: its largest weight, and the one that gets the brightest colour
+    levels: int
+    frames: int
+    joined: int  # how many frames became one
+
+
+def shrunk(maps: np.ndarray, budget: int, joined: int = 1) -> Shrunk:
+    """(maps, T, T) weights → what fits into `budget` bytes: as many levels as possible, then fewer frames."""
+    largest = maps.max(axis=(1, 2), keepdims=True)  # (maps, 1, 1)
+    low, high = (limit(maps, axis=2, keepdims=True) for limit in (np.min, np.max))  # (maps, T, 1)
+    ranges = packed(np.rint(65_535 * np.concatenate([low, high], axis=2) / largest), "<u2")
+    position = np.sqrt((maps - low) / np.maximum(high - low, 1e-30))  # in [0, 1]
+    for levels in LEVELS:
+        weights = zlib.compress(np.rint((levels - 1) * position).astype(np.uint8).tobytes(), 6)
+        if len(weights) + len(ranges) <= budget:
+            ceilings = np.quantile(maps, BRIGHTEST, axis=(1, 2))  # (maps,)
+            scales = [
+                {"largest": float(m), "ceiling": float(c)} for m, c in zip(largest.ravel(), ceilings, strict=True)
+            ]
+            return Shrunk(weights, ranges, scales, levels, maps.shape[1], joined)
+    return shrunk(pairs_joined(maps), budget, 2 * joined)
+
+
+def pairs_joined(maps: np.ndarray) -> np.ndarray:
+    """(maps, T, T) → (maps, ⌈T/2⌉, ⌈T/2⌉): two keys added, two queries averaged, so that rows still add up to 1."""
+    starts = np.arange(0, maps.shape[1], 2)
+    counts = np.diff(starts, append=maps.shape[1])[:, None]  # 2, and 1 for what is left over
+    return np.add.reduceat(np.add.reduceat(maps, starts, axis=2), starts, axis=1) / counts
+
+
+def _sentence(maps: np.ndarray, described: Sequence[Mapping[str, Any]]) -> str:
+    counts = {kind: sum(head["type"] == kind for head in described) for kind in ("global", "vertical", "diagonal")}
+    return (
+        f"Attention maps of {maps.shape[0]} layers with {maps.shape[1]} heads each over {maps.shape[2]} frames: "
+        + ", ".join(f"{count} {kind}" for kind, count in counts.items())
+        + ". The first one is large, and what its middle frame looks at is drawn over the waveform."
+    )
