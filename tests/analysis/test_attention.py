@@ -236,22 +236,37 @@ def test_without_any_head_attention_adds_only_its_bias(model, corpus):
     torch.testing.assert_close(without[1], layer.final_layer_norm(h + layer.feed_forward(h)), atol=1e-5, rtol=0)
 
 
-def test_ablation_compares_like_with_like(model, corpus):
-    found = head_ablation(model, corpus, seed=3)
-    whole = contrastive_metrics(model, corpus, seed=3)
-    assert (found.whole_loss, found.whole_accuracy) == (whole["contrastive_loss"], whole["accuracy"])
-    assert found.loss.shape == found.accuracy.shape == (2, 2)
-    with without_heads(model.wav2vec2, [(1, 0)]):
-        assert found.loss[1, 0] == contrastive_metrics(model, corpus, seed=3)["contrastive_loss"]
-    assert (found.loss != whole["contrastive_loss"]).all()
-    silent = model.wav2vec2.encoder.layers[0].attention.v_proj
-    before = silent.weight.clone(), silent.bias.clone()
-    with torch.no_grad():
-        silent.weight[:8], silent.bias[:8] = 0, 0  # head 0 of layer 0 has nothing to hand over
-        found = head_ablation(model, corpus)
-        silent.weight.copy_(before[0]), silent.bias.copy_(before[1])
-    assert found.loss[0, 0] == pytest.approx(found.whole_loss, abs=1e-6)
-    assert abs(found.loss[0, 1] - found.whole_loss) > 1e-4
+def test_ablation_compares_like_with_like(model, corpus, monkeypatch):
+    monkeypatch.setattr("w2v2_teach.batching.BATCH_SIZE", 3)
+    sets = [[], [(1, 0)], [(0, 0), (0, 1), (1, 0), (1, 1)]]
+    found = head_ablation(model, corpus, sets, seed=3)
+    assert found.loss.shape == found.correct.shape == (3, 7)
+    for i, heads in enumerate(sets):
+        with without_heads(model.wav2vec2, heads):
+            metrics = contrastive_metrics(model, corpus, seed=3)
+        assert found.frames.sum() == metrics["masked_frames"]
+        assert found.loss[i].sum() / found.frames.sum() == pytest.approx(metrics["contrastive_loss"], abs=1e-5)
+        assert found.correct[i].sum() / found.frames.sum() == pytest.approx(metrics["accuracy"])
+    assert len(set(found.loss.sum(axis=1).round(3))) == 3, "every set costs something else"
+
+
+def test_each_utterance_has_its_own_loss(model, corpus):
+    found = head_ablation(model, corpus, [[], [(0, 1)]])
+    turned = head_ablation(model, Corpus("turned", list(corpus)[::-1]), [[], [(0, 1)]])
+    assert turned.loss == pytest.approx(found.loss[:, ::-1], abs=1e-4), "in the order of the corpus"
+    assert np.array_equal(turned.frames, found.frames[::-1])
+
+
+@torch.no_grad()
+def test_a_head_that_hands_over_nothing_is_not_missed(model, corpus):
+    values = model.wav2vec2.encoder.layers[0].attention.v_proj
+    before = values.weight.clone(), values.bias.clone()
+    values.weight[:8], values.bias[:8] = 0, 0  # head 0 of two, each of width 8
+    loss = head_ablation(model, corpus, [[], [(0, 0)], [(0, 1)]]).loss.sum(axis=1)
+    values.weight.copy_(before[0])
+    values.bias.copy_(before[1])
+    assert loss[1] == pytest.approx(loss[0], abs=1e-3)
+    assert abs(loss[2] - loss[0]) > 0.1
 
 
 def test_the_hop_is_in_seconds(model):

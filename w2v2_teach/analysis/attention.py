@@ -6,7 +6,7 @@ Functions of `weights` take any (..., T, T), queries down and keys across, each 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import NamedTuple
@@ -19,8 +19,9 @@ from torch import Tensor, nn
 from w2v2_teach.audio import SAMPLE_RATE
 from w2v2_teach.batching import for_each_utterance
 from w2v2_teach.corpus import Corpus
-from w2v2_teach.evaluation import contrastive_metrics
 from w2v2_teach.feature_encoder import receptive_field
+from w2v2_teach.losses import contrastive_logits, contrastive_loss, sample_negatives
+from w2v2_teach.masking import time_mask
 from w2v2_teach.model import Wav2Vec2ForPreTraining, Wav2Vec2Model
 
 TYPES = ("global", "vertical", "diagonal")
@@ -216,24 +217,51 @@ def _silence(own: slice, _module: nn.Module, inputs: tuple[Tensor]) -> tuple[Ten
 
 
 class Ablation(NamedTuple):
-    """The contrastive task with all heads, and with one head less."""
+    """The contrastive task of each of U utterances, with one set of heads after the other taken away."""
 
-    whole_loss: float  # nats a masked frame
-    whole_accuracy: float
-    loss: np.ndarray  # (layers, H)
-    accuracy: np.ndarray  # (layers, H)
+    loss: np.ndarray  # (sets, U) nats, summed over the masked frames
+    correct: np.ndarray  # (sets, U) masked frames whose target is found
+    frames: np.ndarray  # (U,) masked frames
 
 
-def head_ablation(model: Wav2Vec2ForPreTraining, corpus: Corpus, seed: int = 0) -> Ablation:
-    """Remove each head in turn; masks and distractors are the same every time, and targets do not depend on heads."""
+def head_ablation(
+    model: Wav2Vec2ForPreTraining, corpus: Corpus, removals: Sequence[Collection[tuple[int, int]]], seed: int = 0
+) -> Ablation:
+    """What the contrastive task costs without some heads; leaves the model whole and in evaluation mode.
+
+    Masks and distractors are the same for all sets, and those that `contrastive_metrics` draws from the same seed;
+    targets do not depend on heads. So whatever differs is due to the heads.
+
+    Args:
+        model: pre-trained.
+        corpus: to measure on.
+        removals: sets of heads (layer, head), from 0, as `without_heads` takes them; an empty one for the whole model.
+        seed: of masks and distractors.
+    """
     network, config = model.wav2vec2, model.config
-    whole = contrastive_metrics(model, corpus, seed)
-    loss, accuracy = np.empty((2, config.num_hidden_layers, config.num_attention_heads))
-    for layer, head in np.ndindex(*loss.shape):
-        with without_heads(network, [(layer, head)]):
-            found = contrastive_metrics(model, corpus, seed)
-        loss[layer, head], accuracy[layer, head] = found["contrastive_loss"], found["accuracy"]
-    return Ablation(whole["contrastive_loss"], whole["accuracy"], loss, accuracy)
+    generator = torch.Generator(next(model.parameters()).device).manual_seed(seed)
+
+    def measure(x: Tensor, attention_mask: Tensor) -> np.ndarray:  # → (B, 2 sets + 1)
+        mask = time_mask(config.frame_lengths(attention_mask.sum(dim=1)), config, generator)  # (B, T)
+        negatives = sample_negatives(mask, config.num_negatives, generator)  # (N, K)
+        output = network(x, attention_mask)
+        z = output.extract_features  # (B, T, C)
+        quantized = model.quantizer(z[mask])
+        q = model.project_q(quantized.codevectors)  # (N, d)
+        frames = torch.where(mask[:, :, None], network.masked_spec_embed, network.feature_projection.projection(z))
+        counts = mask.sum(dim=1).tolist()  # B masked frames
+        rows = []
+        for heads in removals:
+            with without_heads(network, heads):
+                c = network.encoder(frames, output.frame_mask).last_hidden_state[mask]  # (N, D)
+            kappa = config.contrastive_logits_temperature
+            logits = contrastive_logits(model.project_hid(c), q, quantized.codes, negatives, kappa)  # (N, K + 1)
+            rows.append([contrastive_loss(own).item() for own in logits.split(counts)])
+            rows.append([(own[:, 0] > own[:, 1:].amax(dim=1)).sum().item() for own in logits.split(counts)])
+        return np.array([*rows, counts]).T
+
+    found = np.stack(for_each_utterance(model, corpus, measure)).T  # (2 sets + 1, U)
+    return Ablation(found[:-1:2], found[1:-1:2], found[-1])
 
 
 def frame_hop(model: Wav2Vec2Model) -> float:
