@@ -139,11 +139,21 @@ async function render({ model, el }) {
     g.restore();
     g.fillStyle = colours.ink;
     g.font = `14px ${FONT}`;
-    g.textAlign = "right";
-    g.fillText("key →", corner - 4, 12);
-    g.textAlign = "left";
-    g.fillText("query ↓", 2, corner - 12);
+    nameAxes(g);
     drawLegend(g, corner + side + 14, colours);
+  }
+
+  // In the corner where there are bands, else along the map's edges.
+  function nameAxes(g) {
+    g.textAlign = bands.length ? "right" : "left";
+    g.fillText("key →", bands.length ? corner - 4 : corner, 12);
+    g.textAlign = "left";
+    if (bands.length) return g.fillText("query ↓", 2, corner - 12);
+    g.save();
+    g.translate(12, corner);
+    g.rotate(Math.PI / 2);
+    g.fillText("query →", 0, 0);
+    g.restore();
   }
 
   function drawLegend(g, y, colours) {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -62,4 +63,9 @@ class BrowserExplorer(StaticTwin, anywidget.AnyWidget):
 
     def __init__(self, figure: Figure, alt: str, **traits: Any) -> None:
         super().__init__(**traits)
-        self.png, self.alt = png(figure), alt
+        self.figure, self.alt = figure, alt
+
+    @cached_property
+    def png(self) -> bytes:
+        """The twin as a picture: drawn when a notebook asks for it, which costs more than all the rest."""
+        return png(self.figure)

@@ -56,6 +56,22 @@ async function render({ model, el }) {
     return { frames, phones: found.filter(([, n]) => n).sort((a, b) => b[1] - a[1]) };
   }
   const middle = (frame) => first + frame * hop; // s
+  // For speech whose phones nobody knows: in each frame the phone that all its codes together make likeliest. The codes
+  // are taken as independent of each other given the phone, and half a frame is added to every count.
+  const total = phones.map((_, p) => Array.from({ length: entries }, (_, code) => counts[p * entries + code]).reduce((a, b) => a + b, 1));
+  function guessed(place) {
+    const found = [];
+    for (let frame = 0; frame < place.frames; frame++) {
+      const score = phones.map((_, p) => {
+        const seen = Array.from({ length: groups }, (_, g) => counts[(g * phones.length + p) * entries + codeAt(place, frame, g)]);
+        return seen.reduce((sum, n) => sum + Math.log(n + 0.5), (1 - groups) * Math.log(total[p]));
+      });
+      const phone = phones[score.indexOf(Math.max(...score))], last = found.at(-1);
+      if (last?.[2] === phone) last[1] = middle(frame + 0.5);
+      else found.push([middle(frame - 0.5), middle(frame + 0.5), phone]);
+    }
+    return found;
+  }
   const colourOf = (g, code) => shade(kinds[kindOf[g][code]], code);
 
   // Controls and picture ----------------------------------------------------------------------------------------------
@@ -65,7 +81,8 @@ async function render({ model, el }) {
   select(controls, "hear a code", AROUND.map(([name]) => name), around, (i) => (around = i));
 
   let scale = null;
-  const top = { words: 0, phones: WORDS, spectrum: WORDS + PHONES + 2 };
+  const top = { words: 0, phones: clips.some(({ words }) => words.length) ? WORDS : 0 };
+  top.spectrum = top.phones + PHONES + 2;
   const trackTop = (g) => top.spectrum + SPECTRUM + GAP + g * (TRACK + 3);
   const bottom = trackTop(groups) + 2;
   const view = picture(root, body, "Spectrogram and codes", bottom + AXIS, draw, point);
@@ -75,7 +92,7 @@ async function render({ model, el }) {
     scale = timeScale(LEFT, width - RIGHT, seconds, hop, first);
     label(g, colours);
     if (clip.words.length) band(g, clip.words, scale, top.words, WORDS - 2, colours);
-    if (clip.phones.length) band(g, clip.phones, scale, top.phones, PHONES - 2, colours);
+    band(g, clip.phones.length ? clip.phones : guessed(clip), scale, top.phones, PHONES - 2, colours);
     g.imageSmoothingEnabled = true;
     g.drawImage(clip.image, LEFT, top.spectrum, scale.right - LEFT, SPECTRUM);
     for (let b = 0; b < groups; b++) track(g, b, colours);
@@ -87,7 +104,7 @@ async function render({ model, el }) {
     g.textAlign = "right";
     const write = (text, y) => g.fillText(text, LEFT - 8, y);
     if (clip.words.length) write("words", top.words + WORDS / 2);
-    if (clip.phones.length) write("phones", top.phones + PHONES / 2);
+    write(clip.phones.length ? "phones" : "guessed", top.phones + PHONES / 2);
     [0, 2, 4, 6].forEach((kHz) => write(kHz ? `${kHz}` : "0 kHz", top.spectrum + SPECTRUM * (1 - (kHz * 2000) / rate) - (kHz ? 0 : 6)));
     for (let b = 0; b < groups; b++) write(`codebook ${b + 1}`, trackTop(b) + TRACK / 2);
   }
@@ -100,7 +117,7 @@ async function render({ model, el }) {
       g.fillStyle = fill;
       g.fillRect(x, trackTop(b), right - x - 0.7, TRACK);
       g.fillStyle = chosen && !lit ? colours.ink : ink;
-      fitted(g, String(code), x, right, trackTop(b) + TRACK / 2, 14, 10);
+      fitted(g, String(code), x + 1, right - 2, trackTop(b) + TRACK / 2, 14, 10);
       g.globalAlpha = 1;
       if (lit) {
         g.strokeStyle = colours.lit;

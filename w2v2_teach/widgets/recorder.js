@@ -1,0 +1,71 @@
+// Records from the microphone where the browser has one and may use it; sends 16-bit samples to Python, or says why not.
+const WHY = {
+  NotAllowedError: "The browser was not allowed to use the microphone. Allow it beside the address bar and try again, or upload a file.",
+  NotFoundError: "This machine has no microphone, or the browser does not see it. Upload a file instead.",
+  NotReadableError: "Another program holds the microphone. Close it and try again, or upload a file.",
+}; // prettier-ignore
+
+function render({ model, el }) {
+  const { controls, say } = frame(el, "recorder", "Your voice goes to the notebook's own kernel and nowhere else.");
+  const start = button(controls, "● record", toggle, { "aria-pressed": "false" });
+  const most = model.get("seconds"), rate = model.get("rate");
+  let recorder = null, clock = null, asked = false;
+
+  async function toggle() {
+    if (recorder) return recorder.stop();
+    if (asked) return; // the browser is still asking its user
+    if (!navigator.mediaDevices?.getUserMedia) {
+      return say("This page gets no microphone: browsers give one to https pages and to localhost only. Upload a file instead.");
+    }
+    asked = true;
+    try {
+      record(await navigator.mediaDevices.getUserMedia({ audio: true }));
+    } catch (error) {
+      say(WHY[error.name] ?? `The browser cannot record: ${error.message} Upload a file instead.`);
+    }
+    asked = false;
+  }
+
+  function record(stream) {
+    const pieces = [], began = performance.now(), seconds = () => (performance.now() - began) / 1000;
+    recorder = new MediaRecorder(stream);
+    recorder.ondataavailable = ({ data }) => pieces.push(data);
+    recorder.onstop = async () => {
+      clearInterval(clock);
+      stream.getTracks().forEach((track) => track.stop());
+      recorder = null;
+      start.textContent = "● record";
+      start.setAttribute("aria-pressed", "false");
+      try {
+        send(await decoded(new Blob(pieces)));
+      } catch (error) {
+        say(`The browser cannot read what it has recorded: ${error.message}`);
+      }
+    };
+    recorder.start();
+    start.textContent = "■ stop";
+    start.setAttribute("aria-pressed", "true");
+    clock = setInterval(() => {
+      say(`Recording: ${seconds().toFixed(0)} s of at most ${most} s.`);
+      if (seconds() >= most) recorder?.stop();
+    }, 200);
+  }
+
+  // One channel at 16 kHz: a browser decodes to the rate of the context that it decodes for.
+  async function decoded(blob) {
+    const sound = await new OfflineAudioContext(1, 1, rate).decodeAudioData(await blob.arrayBuffer());
+    const channels = Array.from({ length: sound.numberOfChannels }, (_, c) => sound.getChannelData(c));
+    return channels[0].map((_, n) => channels.reduce((sum, channel) => sum + channel[n], 0) / channels.length);
+  }
+
+  function send(samples) {
+    const pressed = Int16Array.from(samples, (x) => Math.round(32767 * Math.min(Math.max(x, -1), 1)));
+    say(`${(samples.length / rate).toFixed(1)} s recorded. Python looks at it now.`);
+    model.set("recording", new DataView(pressed.buffer));
+    model.save_changes();
+  }
+
+  return () => recorder?.stop();
+}
+
+export default { render };
