@@ -64,7 +64,7 @@ def check_class_ratio(answer: Answer) -> None:
             got,
             wanted,
             {
-                "This is the share itself; divide it by what an even spread gives, the asked frames' share of T.": share,
+                "This is the share itself; divide it by what an even spread gives: the asked frames' share.": share,
                 "You compare with the share of the asking frames; an even spread gives the asked ones their share.": (
                     share / asking.float().mean()
                 ),

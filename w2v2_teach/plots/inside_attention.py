@@ -206,10 +206,8 @@ def losses(bars: Mapping[str, float], chance: float, whole: str) -> Figure:
     return figure
 
 
-def layer_matrices(
-    tables: Mapping[str, np.ndarray], names: Mapping[str, tuple[Sequence[str], Sequence[str]]]
-) -> Figure:
-    """Similarities of layers, title → (rows, columns), and title → the names of both; 0 to 1, written in."""
+def layer_matrices(tables: Mapping[str, np.ndarray], layers: Sequence[str], across: Mapping[str, str]) -> Figure:
+    """Similarities (layers, layers), 0 to 1, written in; `across` says what network stands in the columns of each."""
     figure = Figure(figsize=(14, 5.8), layout="constrained")
     for ax, (title, table) in zip(figure.subplots(1, len(tables)), tables.items(), strict=True):
         image = ax.imshow(table, vmin=0, vmax=1, aspect="equal")
@@ -230,15 +228,8 @@ def probes(panels: Mapping[str, Mapping[str, Mapping[str, float]]], chance: Mapp
             look = {"color": colour, "marker": marker, "markersize": 8, "linewidth": 2}
             ax.plot(list(curve), list(curve.values()), line, label=name, **look)
         ax.axhline(chance[question], color=COLOURS["muted"], linewidth=1.5)
-        ax.text(
-            0.02,
-            chance[question] - 0.02,
-            "guessing",
-            va="top",
-            fontsize=12,
-            color="#555555",
-            transform=ax.get_yaxis_transform(),
-        )
+        where = ax.get_yaxis_transform()
+        ax.text(0.02, chance[question] - 0.02, "guessing", va="top", fontsize=12, color="#555555", transform=where)
         ax.set(title=question, ylim=(0, 1.02))
         ax.tick_params(axis="x", rotation=40)
     figure.axes[0].set_ylabel("accuracy of a linear probe")
