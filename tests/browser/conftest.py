@@ -17,6 +17,8 @@ from ipywidgets.embed import embed_data
 from playwright.sync_api import Page, sync_playwright
 from requirements import require
 
+from w2v2_teach.widgets.browser import script
+
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 60
 SETTINGS = {
@@ -128,3 +130,18 @@ def show(page):
         return page
 
     return show
+
+
+ASK = """async ([module, given]) =>
+  (await import(URL.createObjectURL(new Blob([module], {type: "text/javascript"})))).ask(given)"""
+
+
+@pytest.fixture
+def compute(page):
+    """Call it with an explorer's name, a JavaScript expression of its functions and of `given`, and what is given."""
+
+    def compute(name: str, expression: str, given: object = None) -> object:
+        module = f"{script(name)}\nexport const ask = (given) => {expression};"
+        return page.evaluate(ASK, [module, given])
+
+    return compute

@@ -35,13 +35,13 @@ def asked(page, html, tmp_path):
 
 
 def test_its_explorer_answers_keys_and_asks_for_nothing(page, asked):
-    said = page.locator(".rf output")
+    said = page.locator(".w2v2 output")
     expect(said).to_contain_text("400 samples, 25 ms")
-    page.locator(".rf svg").focus()
-    before = page.locator(".rf svg").inner_html()
+    page.locator(".w2v2 svg").focus()
+    before = page.locator(".w2v2 svg").inner_html()
     page.keyboard.press("ArrowDown")
     expect(said).to_contain_text("layer 5")
-    assert page.locator(".rf svg").inner_html() != before
+    assert page.locator(".w2v2 svg").inner_html() != before
     page.get_by_role("button", name="NOTES").click()
     expect(said).to_contain_text("352 samples, 22 ms")
     assert {url.split(":")[0] for url in asked} <= {"file", "blob", "data"}, asked

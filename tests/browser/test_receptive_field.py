@@ -1,7 +1,5 @@
 """The receptive-field explorer in a bare page, with a stub for the kernel's model: its numbers are Python's."""
 
-import base64
-import json
 import random
 
 import pytest
@@ -10,20 +8,7 @@ from playwright.sync_api import expect
 
 from w2v2_teach.config import BASE, NOTES, Wav2Vec2Config
 from w2v2_teach.feature_encoder import receptive_field
-from w2v2_teach.widgets.receptive_field import FOLDER, ReceptiveFieldExplorer
-
-PAGE = """<!doctype html><style>%(css)s</style><body><div id="view"></div><script type="module">
-%(module)s
-const state = %(state)s;
-state.waveform = new DataView(Uint8Array.from(atob(state.waveform), c => c.charCodeAt(0)).buffer);
-const callbacks = {};
-window.model = {
-  get: name => state[name], save_changes: () => {}, off: () => {},
-  set: (name, value) => { state[name] = value; (callbacks["change:" + name] ?? []).forEach(call => call()); },
-  on: (event, call) => (callbacks[event] ??= []).push(call),
-};
-widget.render({model: window.model, el: document.getElementById("view")});
-</script>"""
+from w2v2_teach.widgets.receptive_field import ReceptiveFieldExplorer
 
 
 def random_stack(seed: int) -> Wav2Vec2Config:
@@ -33,27 +18,16 @@ def random_stack(seed: int) -> Wav2Vec2Config:
     return Wav2Vec2Config(conv_dim=(1,) * n, conv_kernel=tuple(kernels), conv_stride=tuple(strides))
 
 
-@pytest.fixture
-def show(page):
-    """Put the explorer of a configuration into the page."""
-
-    def show(config: Wav2Vec2Config) -> None:
-        explorer = ReceptiveFieldExplorer(config, torch.sin(torch.arange(4000) / 9))
-        state = {name: getattr(explorer, name) for name in ("layers", "presets", "sample_rate")}
-        state["waveform"] = base64.b64encode(explorer.waveform).decode()
-        module = (FOLDER / "receptive_field.js").read_text(encoding="utf-8").replace("export default", "const widget =")
-        css = (FOLDER / "receptive_field.css").read_text(encoding="utf-8")
-        page.set_content(PAGE % {"css": css, "module": module, "state": json.dumps(state)})
-
-    return show
+def explorer(config: Wav2Vec2Config) -> ReceptiveFieldExplorer:
+    return ReceptiveFieldExplorer(config, torch.sin(torch.arange(4000) / 9))
 
 
 @pytest.mark.parametrize("config", [BASE, NOTES, *map(random_stack, range(8))])
 def test_every_layer_and_frame_it_names_has_the_window_that_python_computes(page, show, config):
-    show(config)
+    show(explorer(config))
     fields = receptive_field(config)
-    said = page.locator(".rf output")
-    page.locator(".rf svg").focus()
+    said = page.locator(".w2v2 output")
+    page.locator(".w2v2 svg").focus()
     for layer in reversed(range(len(fields))):  # from the top down
         for _ in range(3):
             page.keyboard.press("ArrowLeft")  # to the first unit, or near it
@@ -66,14 +40,30 @@ def test_every_layer_and_frame_it_names_has_the_window_that_python_computes(page
 
 
 def test_lit_units_are_those_the_chosen_one_sees(page, show):
-    show(Wav2Vec2Config(conv_dim=(1, 1), conv_kernel=(3, 2), conv_stride=(2, 3)))
-    assert page.locator(".rf .unit.lit").count() == 1 + 2  # a frame, and the two units below it
-    assert page.locator(".rf .unit.chosen").count() == 1
+    show(explorer(Wav2Vec2Config(conv_dim=(1, 1), conv_kernel=(3, 2), conv_stride=(2, 3))))
+    assert page.locator(".w2v2 .unit.lit").count() == 1 + 2  # a frame, and the two units below it
+    assert page.locator(".w2v2 .unit.chosen").count() == 1
 
 
 def test_a_change_from_the_kernel_redraws(page, show):
-    show(BASE)
+    show(explorer(BASE))
     page.evaluate("() => window.model.set('layers', [[4, 2]])")
-    expect(page.locator(".rf output")).to_contain_text("4 samples")
+    expect(page.locator(".w2v2 output")).to_contain_text("4 samples")
     expect(page.get_by_label("kernel of layer 0")).to_have_value("4")
     expect(page.get_by_role("button", name="remove the last")).to_be_disabled()
+
+
+def test_home_and_end_go_to_the_ends_of_a_row(page, show):
+    show(explorer(BASE))
+    said = page.locator(".w2v2 output")
+    page.locator(".w2v2 svg").focus()
+    for key, frame in (("End", 3), ("Home", 0)):
+        page.keyboard.press(key)
+        expect(said).to_contain_text(f"Frame {frame} sees")
+
+
+def test_a_number_that_no_layer_can_have_is_refused_in_words(page, show):
+    show(explorer(BASE))
+    page.get_by_label("kernel of layer 0").fill("513")
+    page.keyboard.press("Enter")
+    expect(page.locator(".w2v2 output")).to_contain_text("must be a whole number from 1 to 512")

@@ -1,47 +1,35 @@
-"""The CTC explorer: every control over its whole range, any text, its numbers, and the words it says."""
+"""What the CTC explorer makes in Python and sends to the browser; what it does there is tested there."""
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
+from w2v2_teach.config import TINY
+from w2v2_teach.corpus import Interval, toy_speech
 from w2v2_teach.ctc import ctc_loss
-from w2v2_teach.widgets.ctc import FRAMES, LETTERS, SHARPNESS, TOKENS, ctc_explorer, encode, spoken
+from w2v2_teach.vocabulary import Vocabulary
+from w2v2_teach.widgets.ctc import AROUND, FRAMES, LETTERS, TOKENS, CTCExplorer, encode, spoken, word_clip
+
+VOCABULARY = Vocabulary(["<pad>", "|", "a", "b"])
 
 
 @pytest.fixture(scope="module")
-def explorer():
-    return ctc_explorer()
+def utterance():
+    return toy_speech().split("test")[0]
 
 
-def test_every_frame_gives_another_picture(explorer, looks_at):
-    frames = range(1, FRAMES + 1)
-    pictures, sentences = looks_at(explorer, "frame", frames)
-    assert len(pictures) == FRAMES
-    assert all(f"At frame {frame} of {FRAMES}" in sentence for frame, sentence in zip(frames, sentences, strict=True))
+def clip_of(utterance, word):
+    frames = TINY.frame_lengths(utterance.num_samples)
+    log_probs = torch.randn(frames, len(VOCABULARY)).log_softmax(1)
+    return word_clip(utterance, word, log_probs, VOCABULARY, TINY), log_probs
 
 
-def test_every_sharpness_gives_another_picture_and_surer_frames_a_smaller_loss(explorer, looks_at):
-    pictures, sentences = looks_at(explorer, "sharpness", SHARPNESS)
-    losses = [float(sentence.split("a loss of ")[1].split()[0]) for sentence in sentences]
-    assert len(pictures) == len(SHARPNESS)
-    assert losses == sorted(losses, reverse=True)
-
-
-@pytest.mark.parametrize("name", ["said", "target"])
-def test_any_text_may_be_typed(explorer, looks_at, name):
-    words = ["", "a", "aaaaaa", "Hello!", "ça va", "much too long a text", "12", "zz"]
-    pictures, sentences = looks_at(explorer, name, words)
-    assert len(pictures) >= len(words) - 1, "“” and “12” have no letters"
-    label = {"said": "Said", "target": "to be written"}[name]
-    for word, sentence in zip(["", "a", "aaaaaa", "hello", "ava", "muchto", "", "zz"], sentences, strict=True):
-        assert f"{label}: “{word}”" in sentence
-
-
-def test_its_loss_is_the_packages(explorer):
+def test_the_static_twins_loss_is_the_packages():
     log_probs, target = spoken("hello", 1.0), torch.tensor([encode("hello")])
     loss = ctc_loss(log_probs[None], target, torch.tensor([FRAMES]), torch.tensor([5])).item()
-    assert f"P = {math.exp(-loss):.3g}, a loss of {loss:.2f} nats" in explorer.alt
+    assert f"P = {math.exp(-loss):.3g}, a loss of {loss:.2f} nats" in CTCExplorer().alt
 
 
 def test_the_word_that_is_said_is_the_cheapest():
@@ -58,3 +46,29 @@ def test_frames_are_distributions_over_blank_and_letters():
     for word in ("", "hi", "z" * LETTERS):
         assert spoken(word, 2.0).shape == (FRAMES, len(TOKENS))
         torch.testing.assert_close(spoken(word, 2.0).exp().sum(dim=1), torch.ones(FRAMES))
+
+
+def test_a_clip_holds_the_word_and_two_frames_around_it(utterance):
+    word = utterance.words[2]
+    clip, log_probs = clip_of(utterance, word)
+    assert len(clip.waveform) == 320 * len(clip.log_probs)
+    assert abs(len(clip.log_probs) - 2 * AROUND - (word.end - word.start) * 50) <= 1
+    at = next(t for t in range(len(log_probs)) if torch.equal(log_probs[t], clip.log_probs[0]))
+    assert 0.02 * at + 0.0125 == pytest.approx(word.start - 0.02 * AROUND, abs=0.0201)
+
+
+def test_a_clip_at_the_very_beginning_and_end(utterance):
+    for start, end in ((0.0, 0.1), (utterance.duration - 0.2, utterance.duration)):
+        clip, _ = clip_of(utterance, Interval(start, end, "a"))
+        assert abs(len(clip.waveform) - 320 * len(clip.log_probs)) <= 40
+
+
+def test_clips_are_sent_one_after_the_other(utterance):
+    clips = [clip_of(utterance, word)[0] for word in utterance.words[:2]]
+    explorer = CTCExplorer(clips)
+    sent = np.frombuffer(explorer.log_probs, "<f4").reshape(-1, len(VOCABULARY))
+    torch.testing.assert_close(torch.from_numpy(sent.copy()), torch.cat([clip.log_probs for clip in clips]))
+    assert [clip["frames"] for clip in explorer.clips] == [len(clip.log_probs) for clip in clips]
+    samples = np.frombuffer(explorer.samples, "<i2")
+    assert len(samples) == sum(clip["length"] for clip in explorer.clips)
+    assert np.abs(samples).max() == 32767

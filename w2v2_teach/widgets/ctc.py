@@ -1,21 +1,92 @@
-"""CTC explorer: choose what is said and what shall be written, step through the frames, see α, β, posteriors."""
+"""CTC explorer: choose what is heard and what shall be written, step through the frames, see α, β, posteriors."""
 
 from __future__ import annotations
 
 import string
+from collections.abc import Sequence
+from typing import NamedTuple
 
-import ipywidgets as widgets
 import torch
-from matplotlib.figure import Figure
+import traitlets
 from torch import Tensor
 
+from w2v2_teach.analysis import frame_times
+from w2v2_teach.audio import SAMPLE_RATE
+from w2v2_teach.config import Wav2Vec2Config
+from w2v2_teach.corpus import Interval, Utterance
 from w2v2_teach.ctc import Lattice, best_path, ctc_lattice
 from w2v2_teach.plots.ctc import BLANK, explorer
-from w2v2_teach.widgets.explorer import Explorer
+from w2v2_teach.vocabulary import Vocabulary
+from w2v2_teach.widgets.browser import BrowserExplorer, script, style
 
-FRAMES, LETTERS = 14, 6  # T, and how many letters of a word are taken: six equal ones need 11 frames
+FRAMES, LETTERS = 14, 6  # T, and how many letters may be said: six equal ones need 11 frames
+SAID, FRAME = "hello", 5  # at the start
 SHARPNESS = (0.25, 0.5, 1.0, 2.0, 4.0)
 TOKENS = (BLANK, *string.ascii_lowercase)
+AROUND = 2  # frames before and after a word that are kept with it: spikes may lie behind
+
+
+class Clip(NamedTuple):
+    """A piece of speech as a recogniser hears it."""
+
+    name: str
+    text: str
+    log_probs: Tensor  # (T, V)
+    tokens: Sequence[str]  # V, the blank first
+    waveform: Tensor  # (L,) 16 kHz; its T equal parts are the frames
+
+
+class CTCExplorer(BrowserExplorer):
+    """The lattice of a text over frames: those of a word that the reader types, or those of clips.
+
+    Args:
+        clips: what may be heard besides; about 1 kB for a frame.
+    """
+
+    _esm = script("ctc")
+    _css = style("ctc")
+
+    toy = traitlets.Dict().tag(sync=True)
+    sharpnesses = traitlets.List(list(SHARPNESS)).tag(sync=True)
+    clips = traitlets.List().tag(sync=True)  # name, text, tokens, frames, and length in samples of each
+    log_probs = traitlets.Bytes().tag(sync=True)  # float32, clip after clip
+    samples = traitlets.Bytes().tag(sync=True)  # int16, clip after clip
+    sample_rate = traitlets.Int(SAMPLE_RATE).tag(sync=True)
+
+    def __init__(self, clips: Sequence[Clip] = ()) -> None:
+        log_probs, labels = spoken(SAID, sharpness=1.0), encode(SAID)
+        lattice, path = ctc_lattice(log_probs, labels), best_path(log_probs, labels)
+        figure = explorer(
+            [TOKENS[token] for token in lattice.states.tolist()],
+            filtered=lattice.alpha.softmax(dim=1).numpy(),
+            ahead=lattice.beta.softmax(dim=1).numpy(),
+            posteriors=lattice.posteriors.numpy(),
+            path=path,
+            frame=FRAME,
+        )
+        toy = {"tokens": list(TOKENS), "frames": FRAMES, "letters": LETTERS, "said": SAID, "frame": FRAME}
+        super().__init__(
+            figure,
+            _sentence(lattice, path),
+            toy=toy,
+            clips=[
+                {
+                    "name": c.name,
+                    "text": c.text,
+                    "tokens": list(c.tokens),
+                    "frames": len(c.log_probs),
+                    "length": len(c.waveform),
+                }
+                for c in clips
+            ],
+            log_probs=b"".join(clip.log_probs.numpy().astype("<f4").tobytes() for clip in clips),
+            samples=b"".join(_int16(clip.waveform) for clip in clips),
+        )
+
+
+def _description(clip: Clip) -> dict[str, object]:
+    size = {"frames": len(clip.log_probs), "length": len(clip.waveform)}
+    return {"name": clip.name, "text": clip.text, "tokens": list(clip.tokens), **size}
 
 
 def spoken(word: str, sharpness: float) -> Tensor:
@@ -34,43 +105,41 @@ def encode(word: str) -> list[int]:
     return [TOKENS.index(letter) for letter in word]
 
 
-def ctc_explorer() -> Explorer:
-    """Two words of up to six letters, a frame, and how sure the frames are of themselves."""
+def word_clip(
+    utterance: Utterance, word: Interval, log_probs: Tensor, vocabulary: Vocabulary, config: Wav2Vec2Config
+) -> Clip:
+    """One word of an utterance, with the frames whose middle lies in it and a few around.
 
-    def draw(said: str, target: str, frame: int, sharpness: float) -> tuple[Figure, str]:
-        said, target = (_letters(word) for word in (said, target))
-        log_probs, labels = spoken(said, sharpness), encode(target)
-        lattice, path = ctc_lattice(log_probs, labels), best_path(log_probs, labels)
-        figure = explorer(
-            [TOKENS[token] for token in lattice.states.tolist()],
-            filtered=lattice.alpha.softmax(dim=1).numpy(),
-            ahead=lattice.beta.softmax(dim=1).numpy(),
-            posteriors=lattice.posteriors.numpy(),
-            path=path,
-            frame=frame - 1,
-        )
-        return figure, _sentence(said, target, frame, lattice, path)
-
-    return Explorer(
-        draw,
-        said=widgets.Text("hello", description="said", continuous_update=False),
-        target=widgets.Text("hello", description="to be written", continuous_update=False),
-        frame=widgets.IntSlider(6, 1, FRAMES, description="frame", continuous_update=False),
-        sharpness=widgets.SelectionSlider(options=SHARPNESS, value=1.0, description="sharpness of the frames"),
+    Args:
+        utterance: what was said.
+        word: one of its words.
+        log_probs: (T, V) of the whole utterance.
+        vocabulary: its V tokens.
+        config: the recogniser's, for the times of the frames.
+    """
+    times = torch.as_tensor(frame_times(config, len(log_probs)))  # (T,) s
+    inside = ((word.start <= times) & (times < word.end)).nonzero()[:, 0]
+    first, last = max(int(inside[0]) - AROUND, 0), min(int(inside[-1]) + AROUND + 1, len(times))
+    hop = float(times[1] - times[0])  # s
+    start, end = (round((times[0].item() + (frame - 0.5) * hop) * SAMPLE_RATE) for frame in (first, last))
+    waveform = utterance.waveform()[max(start, 0) : end]
+    return Clip(
+        f"“{word.label}” by {utterance.speaker}", word.label, log_probs[first:last], vocabulary.tokens, waveform
     )
 
 
-def _letters(text: str) -> str:
-    return "".join(letter for letter in text.lower() if letter in string.ascii_lowercase)[:LETTERS]
+def _int16(waveform: Tensor) -> bytes:
+    """16-bit samples, the loudest at full volume."""
+    return (waveform / waveform.abs().max() * 32767).round().numpy().astype("<i2").tobytes()
 
 
-def _sentence(said: str, target: str, frame: int, lattice: Lattice, path: list[int]) -> str:
+def _sentence(lattice: Lattice, path: list[int]) -> str:
     """What there is to see: P(target), the likeliest state of the frame, and the best path."""
-    posterior = lattice.posteriors[frame - 1]  # (S,)
+    posterior = lattice.posteriors[FRAME]  # (S,)
     state = int(posterior.argmax())
     written = "".join(TOKENS[token] for token in lattice.states[path].tolist())
     return (
-        f"Said: “{said}”; to be written: “{target}”. P = {lattice.log_likelihood.exp():.3g}, a loss of "
-        f"{-lattice.log_likelihood:.2f} nats. At frame {frame} of {FRAMES} the likeliest state is number {state + 1}, "
-        f"“{TOKENS[lattice.states[state]]}”, with {posterior[state]:.2f}. Best path: {written}."
+        f"Said: “{SAID}”; to be written: “{SAID}”. P = {lattice.log_likelihood.exp():.3g}, a loss of "
+        f"{-lattice.log_likelihood:.2f} nats. At frame {FRAME + 1} of {FRAMES} the likeliest state is number "
+        f"{state + 1}, “{TOKENS[lattice.states[state]]}”, with {posterior[state]:.2f}. Best path: {written}."
     )

@@ -2,57 +2,57 @@
 
 from __future__ import annotations
 
-import ipywidgets as widgets
 import torch
-from matplotlib.figure import Figure
+import traitlets
 from torch import Tensor
 
 from w2v2_teach.plots.quantizer import one_draw
 from w2v2_teach.quantizer import gumbel_noise
-from w2v2_teach.widgets.explorer import Explorer
+from w2v2_teach.widgets.browser import BrowserExplorer, script, style
 
 TEMPERATURES = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
-OTHERS = (0.5, -1.0)  # logits of the entries that have no slider
-DRAWS = 1000  # whose winners are counted
-FIRST_DRAWS = 10  # those that the reader can look at one by one
+LOGITS = (2.0, 1.0, 0.5, -1.0)  # at the start
+DRAWS = 1000
+COUNTS = (1, 3, 10, 30, 100, 300, DRAWS)  # how many draws may be counted
 
 
-def explorer() -> Explorer:
-    """Four entries, two of them with a slider for their logit, a temperature, and the number of the draw."""
-    return Explorer(
-        draw,
-        temperature=widgets.SelectionSlider(options=TEMPERATURES, value=1.0, description="temperature τ"),
-        logit_1=widgets.FloatSlider(2.0, min=-3.0, max=5.0, step=1.0, description="logit of entry 1"),
-        logit_2=widgets.FloatSlider(1.0, min=-3.0, max=5.0, step=1.0, description="logit of entry 2"),
-        number=widgets.IntSlider(1, 1, FIRST_DRAWS, description="draw"),
-    )
+class GumbelExplorer(BrowserExplorer):
+    """Four entries, each with a slider for its logit, a temperature, the number of the draw, and how many are counted.
 
+    The noise is drawn here, once: at every setting it is the same, so that only what is turned changes.
+    """
 
-def draw(temperature: float, logit_1: float, logit_2: float, number: int) -> tuple[Figure, str]:
-    """The figure for one setting, and what it shows in words."""
-    logits = torch.tensor([logit_1, logit_2, *OTHERS])  # (V,)
-    noise = draws_of_noise()  # (DRAWS, V), the same at every setting: only what is turned changes
-    own = noise[number - 1]  # (V,)
-    soft = ((logits + own) / temperature).softmax(dim=0)  # (V,)
-    winners = (logits + noise).argmax(dim=1)  # (DRAWS,)
-    shares = torch.bincount(winners, minlength=len(logits)) / DRAWS  # (V,)
-    softmax = logits.softmax(dim=0)  # (V,)
-    arrays = (x.numpy() for x in (logits, own, soft, softmax, shares))
-    figure = one_draw(*arrays, title=f"draw {number}, τ = {temperature:g}")
-    return figure, _sentence(temperature, number, soft, shares, softmax)
+    _esm = script("gumbel")
+    _css = style("gumbel")
+
+    temperatures = traitlets.List(list(TEMPERATURES)).tag(sync=True)
+    temperature = traitlets.Float(1.0).tag(sync=True)  # at the start
+    logits = traitlets.List(list(LOGITS)).tag(sync=True)
+    counts = traitlets.List(list(COUNTS)).tag(sync=True)
+    noise = traitlets.Bytes().tag(sync=True)  # float32 (DRAWS, V)
+
+    def __init__(self) -> None:
+        noise, logits = draws_of_noise(), torch.tensor(LOGITS)  # (DRAWS, V), (V,)
+        soft = ((logits + noise[0]) / self.temperature).softmax(dim=0)  # (V,)
+        winners = (logits + noise).argmax(dim=1)  # (DRAWS,)
+        shares = torch.bincount(winners, minlength=len(logits)) / DRAWS  # (V,)
+        softmax = logits.softmax(dim=0)  # (V,)
+        arrays = (x.numpy() for x in (logits, noise[0], soft, softmax, shares))
+        figure = one_draw(*arrays, title=f"draw 1, τ = {self.temperature:g}")
+        alt = _sentence(self.temperature, soft, shares, softmax)
+        super().__init__(figure, alt, noise=noise.numpy().astype("<f4").tobytes())
 
 
 def draws_of_noise() -> Tensor:
     """(DRAWS, V) Gumbel noise, always the same."""
-    like = torch.empty(DRAWS, 2 + len(OTHERS))
-    return gumbel_noise(like, torch.Generator().manual_seed(0))
+    return gumbel_noise(torch.empty(DRAWS, len(LOGITS)), torch.Generator().manual_seed(0))
 
 
-def _sentence(temperature: float, number: int, soft: Tensor, shares: Tensor, softmax: Tensor) -> str:
+def _sentence(temperature: float, soft: Tensor, shares: Tensor, softmax: Tensor) -> str:
     chosen = int(soft.argmax())
-    counted = ", ".join(f"{share:.0%} ({p:.0%})" for share, p in zip(shares.tolist(), softmax.tolist(), strict=True))
+    counted = ", ".join(f"{share:.1%} ({p:.1%})" for share, p in zip(shares.tolist(), softmax.tolist(), strict=True))
     return (
-        f"Draw {number} chooses entry {chosen + 1}. At τ = {temperature:g} the soft sample gives it "
+        f"Draw 1 chooses entry {chosen + 1}. At τ = {temperature:g} the soft sample gives it "
         f"{soft[chosen]:.3f} of the weight. In {DRAWS:,} draws the entries are chosen with shares of {counted}; in "
         "brackets what the softmax of the logits says."
     )

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import ipywidgets as widgets
 import torch
-from matplotlib.figure import Figure
+import traitlets
 from torch import Tensor
 
 from w2v2_teach.audio import SAMPLE_RATE
@@ -12,30 +11,38 @@ from w2v2_teach.config import BASE
 from w2v2_teach.feature_encoder import receptive_field
 from w2v2_teach.masking import span_mask
 from w2v2_teach.plots.masking import settings
-from w2v2_teach.widgets.explorer import Explorer
+from w2v2_teach.widgets.browser import BrowserExplorer, script, style
 
 SECONDS = (0.5, 1, 2, 5, 15)  # of an utterance; even the shortest, 24 frames, holds the longest span
 DRAWN, SHOWN = 300, 12  # utterances that are counted, and those of them that the picture shows
 
 
-def explorer() -> Explorer:
-    """Three controls, p, M and the utterance's length, above its masks and a histogram of their stretches."""
-    return Explorer(
-        draw,
-        p=widgets.FloatSlider(value=0.065, min=0.0, max=0.2, step=0.005, readout_format=".3f", description="p"),
-        M=widgets.IntSlider(value=10, min=1, max=24, description="M (frames)"),
-        seconds=widgets.SelectionSlider(options=SECONDS, value=5, description="utterance (s)"),
-    )
+class MaskingExplorer(BrowserExplorer):
+    """Masks of some utterances, the share that is hidden, and a histogram of stretches, by p, M and utterance length.
 
+    The browser draws spans as `span_mask` does, from its own random numbers.
+    """
 
-def draw(p: float, M: int, seconds: float) -> tuple[Figure, str]:
-    """The figure for one setting, and what it shows in words."""
-    T = BASE.frame_lengths(round(seconds * SAMPLE_RATE))
-    mask = span_mask(torch.full((DRAWN,), T), p, M, generator=torch.Generator().manual_seed(0))  # (B, T)
-    hop = receptive_field(BASE)[-1].hop_ms / 1000  # s
-    title = f"p = {p:.3f}, M = {M}, T = {T}"
-    figure = settings(mask[:SHOWN].numpy(), span_lengths(mask).numpy(), hop, title)
-    return figure, f"{title}. {sentence(mask, p, M)}"
+    _esm = script("masking")
+    _css = style("masking")
+
+    p = traitlets.Float(0.065).tag(sync=True)  # what the explorer starts with, the paper's numbers
+    M = traitlets.Int(10).tag(sync=True)
+    length = traitlets.Int(3).tag(sync=True)  # position in `lengths`
+    lengths = traitlets.List().tag(sync=True)  # [seconds, frames] of each
+    hop = traitlets.Float().tag(sync=True)  # s from frame to frame
+    drawn = traitlets.Int(DRAWN).tag(sync=True)
+    shown = traitlets.Int(SHOWN).tag(sync=True)
+
+    def __init__(self) -> None:
+        frames = [BASE.frame_lengths(round(seconds * SAMPLE_RATE)) for seconds in SECONDS]
+        hop = receptive_field(BASE)[-1].hop_ms / 1000
+        T, p, M = frames[self.length], self.p, self.M
+        mask = span_mask(torch.full((DRAWN,), T), p, M, generator=torch.Generator().manual_seed(0))  # (B, T)
+        title = f"p = {p:.3f}, M = {M}, T = {T}"
+        figure = settings(mask[:SHOWN].numpy(), span_lengths(mask).numpy(), hop, title)
+        lengths = [list(pair) for pair in zip(SECONDS, frames, strict=True)]
+        super().__init__(figure, f"{title}. {sentence(mask, p, M)}", lengths=lengths, hop=hop)
 
 
 def sentence(mask: Tensor, p: float, M: int) -> str:

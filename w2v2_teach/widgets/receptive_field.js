@@ -1,6 +1,5 @@
 // A stack of convolutions as rows of units over a waveform. The unit under the cursor, or the one chosen with the arrow
 // keys, lights everything below it that it sees, down to the samples.
-const SVG = "http://www.w3.org/2000/svg";
 const WIDTH = 1000, LEFT = 90, RIGHT = 990, ROW = 30, WAVE = 110, AXIS = 40;
 const MOST_KERNEL = 512, MOST_STRIDE = 64, MOST_LAYERS = 12, MOST_UNITS = 700;
 
@@ -26,22 +25,12 @@ function cone(layers, layer, index) {
   return ranges;
 }
 
-function make(tag, attributes = {}, parent = null, namespace = null) {
-  const node = namespace ? document.createElementNS(namespace, tag) : document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
-  parent?.append(node);
-  return node;
-}
-
 function render({ model, el }) {
-  const root = make("div", { class: "rf" }, el);
-  const controls = make("div", { class: "rf-controls" }, root);
-  const svg = make("svg", { tabindex: 0, role: "application" }, root, SVG);
-  const output = make("output", { "aria-live": "polite" }, root);
-  make("p", { class: "rf-help" }, root).textContent =
-    "Point at a unit, or focus the picture: ← → another frame, ↑ ↓ another layer.";
-  const bytes = model.get("waveform");
-  const waveform = new Float32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength));
+  const { root, controls, body, say } = frame(
+    el, "rf", "Point at a unit, or focus the picture: ← → another frame, ↑ ↓ another layer, Home and End the ends of a row.",
+  ); // prettier-ignore
+  const svg = make("svg", { tabindex: 0, role: "application" }, body, SVG);
+  const waveform = float32(model.get("waveform"));
   const rate = model.get("sample_rate");
   const ms = (samples) => `${+((1000 * samples) / rate).toFixed(3)} ms`;
   let chosen = { layer: model.get("layers").length, index: 1 };
@@ -55,11 +44,8 @@ function render({ model, el }) {
   function drawControls() {
     const layers = model.get("layers");
     controls.replaceChildren();
-    for (const [name, preset] of Object.entries(model.get("presets"))) {
-      const button = make("button", { type: "button", "aria-pressed": String(preset) === String(layers) }, controls);
-      button.textContent = name;
-      button.onclick = () => set(preset);
-    }
+    for (const [name, preset] of Object.entries(model.get("presets")))
+      button(controls, name, () => set(preset), { "aria-pressed": String(preset) === String(layers) });
     layers.forEach(([kernel, stride], i) => {
       const field = make("fieldset", {}, controls);
       make("legend", {}, field).textContent = `layer ${i}`;
@@ -67,23 +53,17 @@ function render({ model, el }) {
       numberInput(field, `kernel of layer ${i}`, kernel, MOST_KERNEL, (value) => change([value, stride]));
       numberInput(field, `stride of layer ${i}`, stride, MOST_STRIDE, (value) => change([kernel, value]));
     });
-    const more = make("button", { type: "button" }, controls), fewer = make("button", { type: "button" }, controls);
-    more.textContent = "add a layer";
-    fewer.textContent = "remove the last";
-    more.disabled = layers.length >= MOST_LAYERS;
-    fewer.disabled = layers.length <= 1;
-    more.onclick = () => set([...layers, [2, 2]]);
-    fewer.onclick = () => set(layers.slice(0, -1));
+    button(controls, "add a layer", () => set([...layers, [2, 2]])).disabled = layers.length >= MOST_LAYERS;
+    button(controls, "remove the last", () => set(layers.slice(0, -1))).disabled = layers.length <= 1;
   }
 
   function numberInput(parent, name, value, most, change) {
-    const label = make("label", {}, parent);
-    label.textContent = name.split(" ")[0];
+    const label = labelled(parent, name.split(" ")[0]);
     const input = make("input", { type: "number", min: 1, max: most, step: 1, "aria-label": name }, label);
     input.value = value;
     input.onchange = () => {
       if (input.value !== "" && input.checkValidity()) change(+input.value);
-      else output.textContent = `The ${name} must be a whole number from 1 to ${most}.`;
+      else say(`The ${name} must be a whole number from 1 to ${most}.`);
     };
   }
 
@@ -166,7 +146,7 @@ function render({ model, el }) {
     const text =
       `${what} sees samples ${first} to ${last}: ${samples} samples, ${ms(samples)}. ` +
       `Its neighbour begins ${hop} samples (${ms(hop)}) later: ${+(rate / hop).toFixed(2)} a second.`;
-    output.textContent = text;
+    say(text);
     svg.setAttribute("aria-label", `Receptive field. ${text}`);
   }
 
@@ -189,20 +169,18 @@ function render({ model, el }) {
     choose(row, Math.floor((sample - samples / 2 + hop / 2) / hop));
   });
 
-  svg.addEventListener("keydown", (event) => {
+  const at = (layer) => {
     const sample = chosen.index * geometry.fields[chosen.layer - 1].hop;
-    const at = (layer) => Math.round(sample / (geometry.fields[layer - 1]?.hop ?? 1));
-    const move = {
-      ArrowLeft: () => choose(chosen.layer, chosen.index - 1),
-      ArrowRight: () => choose(chosen.layer, chosen.index + 1),
-      ArrowUp: () => choose(chosen.layer + 1, at(chosen.layer + 1)),
-      ArrowDown: () => choose(chosen.layer - 1, at(chosen.layer - 1)),
-    }[event.key];
-    if (!move) return;
-    event.preventDefault();
-    move();
+    return Math.round(sample / (geometry.fields[layer - 1]?.hop ?? 1));
+  };
+  keys(svg, {
+    ArrowLeft: () => choose(chosen.layer, chosen.index - 1),
+    ArrowRight: () => choose(chosen.layer, chosen.index + 1),
+    ArrowUp: () => choose(chosen.layer + 1, at(chosen.layer + 1)),
+    ArrowDown: () => choose(chosen.layer - 1, at(chosen.layer - 1)),
+    Home: () => choose(chosen.layer, 0),
+    End: () => choose(chosen.layer, Infinity),
   });
-  root.addEventListener("keydown", (event) => event.stopPropagation()); // JupyterLab would take `b` for "insert a cell"
 
   function redraw() {
     const focused = root.contains(document.activeElement) && document.activeElement.getAttribute("aria-label");
