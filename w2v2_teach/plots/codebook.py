@@ -11,18 +11,12 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 from scipy.cluster.hierarchy import dendrogram
 
+from w2v2_teach.plots.explorers import KINDS
 from w2v2_teach.plots.pretraining import INK, Records, column, draw_guessing
 from w2v2_teach.plots.speech import STEPS
 from w2v2_teach.plots.style import COLOURS, LINES
 
-CLASS_COLOURS = {
-    "vowel": COLOURS["lit"],
-    "liquid/glide": COLOURS["z"],
-    "nasal": COLOURS["q"],
-    "stop": COLOURS["c"],
-    "fricative": COLOURS["loss"],
-    "silence": "#BBBBBB",
-}
+CLASS_COLOURS = {kind: KINDS[kind] for kind in ("vowel", "liquid/glide", "nasal", "stop", "fricative", "silence")}
 RARE = "#CFCFCF"  # drawn over columns with too few frames to believe
 
 
@@ -130,9 +124,11 @@ def phones_given_codes(p: np.ndarray, counts: np.ndarray, phones: Sequence[str],
     above.set_yticks(range(len(phones)), phones, fontsize=12)
     above.tick_params(length=0)
     above.set(title=title, ylabel="phone")
-    below.bar(range(len(order)), frames, 1.0, color=COLOURS["q"], linewidth=0)
+    edges = np.arange(len(order) + 1) - 0.5
+    below.stairs(frames, edges, baseline=0.5, fill=True, color=COLOURS["q"])
     below.axhline(least, color="black", linestyle=":", linewidth=1.5)
     below.set(yscale="log", ylabel="frames n", xlabel="codes, sorted by their likeliest phone", xticks=[])
+    below.set_ylim(bottom=0.5)
     if rare.any():
         handle = Patch(color=RARE, label=f"{rare.sum()} codes with fewer than {least} frames")
         figure.legend(handles=[handle], loc="outside lower right")
@@ -199,15 +195,11 @@ def shared_codes(overlap: np.ndarray, tree: np.ndarray, phones: Sequence[str], c
     right.tick_params(length=0)
     left.tick_params(axis="y", labelsize=13)
     for label in (*left.get_yticklabels(), *right.get_xticklabels()):
-        label.set(color=_ink(classes[label.get_text()]), fontweight="bold")
+        label.set(color=CLASS_COLOURS[classes[label.get_text()]], fontweight="bold")
     right.set(title="Share of codes in common")
     figure.colorbar(image, ax=right, pad=0.01, extend="max")
     figure.legend(handles=_class_handles(), loc="outside lower center", ncols=len(CLASS_COLOURS))
     return figure
-
-
-def _ink(kind: str) -> str:
-    return "#777777" if kind == "silence" else CLASS_COLOURS[kind]
 
 
 def _class_handles() -> list[Patch]:
@@ -251,19 +243,11 @@ def whose_codes(shares: np.ndarray, speakers: Sequence[str], bars: Mapping[str, 
     bottom = np.zeros(shares.shape[1])
     order = np.lexsort((-shares.max(axis=0), shares.argmax(axis=0)))
     looks = zip([COLOURS[k] for k in ("c", "z", "q", "loss")], ("", "//", "..", "xx"), strict=True)
+    edges = np.arange(shares.shape[1] + 1) - 0.5
     for name, share, (colour, hatch) in zip(speakers, shares[:, order], looks, strict=False):
-        left.bar(
-            range(len(share)),
-            share,
-            1.0,
-            bottom,
-            color=colour,
-            hatch=hatch,
-            edgecolor="white",
-            linewidth=0,
-            label=name,
-        )
-        bottom += share
+        look = {"facecolor": colour, "hatch": hatch, "edgecolor": "white", "linewidth": 0}
+        left.stairs(bottom + share, edges, baseline=bottom, fill=True, label=name, **look)
+        bottom = bottom + share
     left.set(title="Who uses each code", xlabel="codes of both codebooks, sorted", ylabel="share of its frames")
     left.set(xlim=(-0.6, shares.shape[1] - 0.4), ylim=(0, 1), xticks=[])
     left.legend(loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=len(speakers))
