@@ -17,6 +17,7 @@ from w2v2_teach.plots.explorers import attention_over_speech
 from w2v2_teach.widgets.browser import BrowserExplorer, intervals, packed, script, sound_bytes, style
 
 BUDGET = 1_500_000  # bytes of a view
+MOST_SECONDS = 30  # of sound, which takes 32 kB a second of them
 LEVELS = (64, 32, 16, 8)  # how many different weights a row can have in the browser; the most that the budget allows
 BRIGHTEST = 0.998  # the share of a map's weights that its colours tell apart; what lies above is as bright
 
@@ -40,7 +41,7 @@ class AttentionExplorer(BrowserExplorer):
         mask: (T,) bool, the frames that were masked, if any.
 
     Raises:
-        ValueError: layers of different shapes.
+        ValueError: layers of different shapes, or more than half a minute of sound.
     """
 
     _esm = script("attention")
@@ -66,6 +67,11 @@ class AttentionExplorer(BrowserExplorer):
         first: float,
         mask: Tensor | None = None,
     ) -> None:
+        if len({weights.shape for weights in attentions.values()}) > 1:
+            raise ValueError("all layers need the same shape (H, T, T)")
+        if len(waveform) > MOST_SECONDS * SAMPLE_RATE:
+            seconds = len(waveform) / SAMPLE_RATE
+            raise ValueError(f"the explorer takes at most {MOST_SECONDS} s; this is {seconds:.1f} s")
         maps = np.stack([weights.detach().cpu().numpy() for weights in attentions.values()])  # (layers, H, T, T)
         names, masked = list(attentions), [] if mask is None else mask.cpu().numpy()
         described = describe_heads(maps)
