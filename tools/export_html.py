@@ -10,9 +10,11 @@ there is no JavaScript.
 import argparse
 import html
 import json
+import re
 from pathlib import Path
 
 import nbformat
+from latex2mathml.converter import convert
 from nbclient import NotebookClient
 from nbconvert import HTMLExporter
 from nbformat import NotebookNode
@@ -20,6 +22,7 @@ from nbformat import NotebookNode
 ROOT = Path(__file__).parents[1]
 VIEW = "application/vnd.jupyter.widget-view+json"
 STATE = "application/vnd.jupyter.widget-state+json"
+MATH = re.compile(r"(```.*?```|`[^`\n]*`)|\$\$(.+?)\$\$|\$([^$\n]+)\$", re.DOTALL)  # code, or a formula
 STAND_ALONE = Path(__file__).with_name("stand_alone.js").read_text(encoding="utf-8")
 # nbconvert's page, less what it would fetch from other hosts (RequireJS, MathJax, Mermaid, the widgets' renderer), and
 # with the descriptions of pictures, which it leaves out
@@ -37,12 +40,27 @@ alt="{{ output | get_metadata('alt', 'image/png') | escape_html }}"></div>{% end
 def export(notebook: NotebookNode, title: str) -> str:
     """One page of a notebook that has been run and still holds the state of its widgets."""
     for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            cell.source = with_mathml(cell.source)
         for output in cell.get("outputs", []):
             if VIEW in output.get("data", {}):
                 put_in(output, notebook.metadata.widgets[STATE].state)
     exporter = HTMLExporter(raw_template=PAGE)
     resources = {"stand_alone": STAND_ALONE, "metadata": {"name": title}}
     return exporter.from_notebook_node(notebook, resources)[0]
+
+
+def with_mathml(markdown: str) -> str:
+    """Formulas as MathML, which browsers set by themselves; code stays as it is."""
+
+    def set_formula(found: re.Match) -> str:
+        code, block, inline = found.groups()
+        if code:
+            return code
+        tex = (block or inline).strip().replace(r"\arg", r"\operatorname{arg}")  # a word that the converter lacks
+        return convert(tex, display="block" if block else "inline")
+
+    return MATH.sub(set_formula, markdown)
 
 
 def put_in(output: NotebookNode, widgets: dict) -> None:

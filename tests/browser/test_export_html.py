@@ -13,11 +13,13 @@ ReceptiveFieldExplorer(BASE, torch.zeros(4000))"""
 BY_PYTHON = """from w2v2_teach.widgets.aliasing import explorer
 explorer()"""
 
+MARKDOWN = "# A page\n\nHere $x_t$, then `$y$`.\n\n$$\\arg\\max_v \\frac{v}{2}$$"
+
 
 @pytest.fixture(scope="module")
 def html():
     cells = [nbformat.v4.new_code_cell(IN_BROWSER), nbformat.v4.new_code_cell(BY_PYTHON)]
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# A page, $x$"), *cells])
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(MARKDOWN), *cells])
     NotebookClient(notebook, kernel_name="python3", timeout=120).execute()
     return export(notebook, "a page")
 
@@ -60,6 +62,15 @@ def test_the_picture_stands_there_where_nothing_may_run(browser, html):
     page.set_content(html)
     expect(page.get_by_alt_text("A stack of 7 convolutions")).to_be_visible()
     context.close()
+
+
+@pytest.mark.usefixtures("asked")
+def test_formulas_are_set_and_code_stays(page):
+    inline, block = page.locator("math").all()
+    expect(page.locator("code", has_text="$y$")).to_be_visible()
+    assert inline.text_content() == "xt"
+    assert block.locator("mfrac").count() == 1
+    assert "\\" not in block.text_content()
 
 
 def test_it_names_no_other_host(html):
