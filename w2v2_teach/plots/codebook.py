@@ -130,7 +130,7 @@ def phones_given_codes(p: np.ndarray, counts: np.ndarray, phones: Sequence[str],
     below.set(yscale="log", ylabel="frames n", xlabel="codes, sorted by their likeliest phone", xticks=[])
     below.set_ylim(bottom=0.5)
     if rare.any():
-        handle = Patch(color=RARE, label=f"{rare.sum()} codes with fewer than {least} frames")
+        handle = Patch(color=RARE, label=f"{rare.sum()} with fewer than {least} frames")
         figure.legend(handles=[handle], loc="outside lower right")
     return figure
 
