@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import pytest
 from export_html import STAND_ALONE, standing_alone
-from ipywidgets.embed import embed_data
+from ipywidgets.embed import dependency_state
 from playwright.sync_api import Page, sync_playwright
 from requirements import require
 
@@ -28,6 +28,7 @@ SETTINGS = {
 CHROMIUM_FLAGS = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
+    "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream",  # a microphone that beeps, and a yes to it
 )  # fmt: skip
 
 
@@ -116,8 +117,8 @@ document.body.dataset.ready = "yes";
 
 def bare_page(explorer) -> str:
     """The page of one explorer, with a stub for the kernel's model that holds what Python sends."""
-    state = embed_data([explorer], drop_defaults=False)["manager_state"]["state"]
-    return BARE % {"explorer": standing_alone(state[explorer.model_id]), "stand_alone": STAND_ALONE}
+    state = dependency_state(explorer, drop_defaults=False)[explorer.model_id]
+    return BARE % {"explorer": standing_alone(state), "stand_alone": STAND_ALONE}
 
 
 @pytest.fixture
@@ -126,6 +127,20 @@ def show(page):
 
     def show(explorer) -> Page:
         page.set_content(bare_page(explorer))
+        page.wait_for_selector("body[data-ready]")
+        return page
+
+    return show
+
+
+@pytest.fixture
+def show_on_localhost(page):
+    """The same, in a page that seems to come from this machine: only there do browsers lend their microphone."""
+
+    def show(explorer) -> Page:
+        text = bare_page(explorer)
+        page.route("**/*", lambda route: route.fulfill(body=text, content_type="text/html"))
+        page.goto("http://localhost/")
         page.wait_for_selector("body[data-ready]")
         return page
 
