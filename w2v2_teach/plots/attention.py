@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from w2v2_teach.corpus import Interval
-from w2v2_teach.plots.speech import draw_intervals, draw_waveform
+from w2v2_teach.plots.speech import draw_intervals
 from w2v2_teach.plots.style import COLOURS, DIVERGING, LINES
 
 
@@ -126,35 +126,6 @@ def sharpened_rows(rows: Mapping[str, np.ndarray], words: Sequence[Interval], ho
     figure.supylabel("weight, in even shares 1/T", fontsize=14)
     draw_intervals(strip, words, "")
     strip.set(xlabel="time of the key (s)", xlim=(0, len(weights) * hop))
-    return figure
-
-
-def head_and_query(
-    weights: np.ndarray, query: int, waveform: np.ndarray, words: Sequence[Interval], *, hop: float, title: str
-) -> Figure:
-    """An attention map (T, T), and the row of one query drawn over the waveform (L,) it belongs to."""
-    figure = Figure(figsize=(13, 5.4), layout="constrained")
-    left, right = figure.subfigures(1, 2, width_ratios=(1, 1.25))
-    ax = left.subplots()
-    draw_map(ax, weights, words, hop, vmin=0, vmax=len(weights) * np.quantile(weights, 0.998))
-    ax.axhline((query + 0.5) * hop, color=COLOURS["lit"], linestyle="--", linewidth=2)
-    ax.set_title(title)
-
-    strip, ax = right.subplots(2, 1, sharex=True, height_ratios=(1, 6))
-    draw_intervals(strip, [Interval(w.start, w.end, "") for w in words], "")
-    for word in words:
-        strip.text((word.start + word.end) / 2, 0.5, word.label, rotation=90, ha="center", va="center", fontsize=12)
-    strip.tick_params(bottom=False, labelbottom=False)
-    strip.spines["bottom"].set_visible(False)
-    draw_waveform(ax, waveform / np.abs(waveform).max())
-    ax.set_ylim(-1.05, 1.05)
-    row = ax.twinx()
-    row.step(np.arange(len(weights)) * hop, weights[query], where="post", color=COLOURS["c"], linewidth=2)
-    row.set(ylabel="attention weight", ylim=(0, 1.15 * weights[query].max()))
-    row.spines["right"].set_visible(True)
-    ax.axvline((query + 0.5) * hop, color=COLOURS["lit"], linestyle="--", linewidth=2)
-    ax.set_title(f"What frame {query} looks at")
-    strip.sharex(ax)
     return figure
 
 
