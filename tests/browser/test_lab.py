@@ -4,6 +4,7 @@ With W2V2_TEACH_SCREENSHOTS=FOLDER the pages are kept as pictures, to be looked 
 """
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -60,20 +61,62 @@ def drive_sliders(page: Page, cell: Locator, name: str) -> None:
     keep(page, name)
 
 
+LOOK = "(node) => [...node.querySelectorAll('canvas')].map((canvas) => canvas.toDataURL()).join() + node.innerHTML"
+
+
+def drive_explorer(page: Page, cell: Locator, name: str) -> None:
+    """Move every slider and walk over every picture with the arrow keys: each time what is said and drawn changes."""
+    explorer = cell.locator(".w2v2")
+    said, pictures = explorer.locator("output"), explorer.get_by_role("application")
+    explorer.scroll_into_view_if_needed()
+    keep(page, name)
+    sliders = explorer.get_by_role("slider")
+    for i in range(sliders.count()):
+        press_twice(page, sliders.nth(i), said, pictures.first)
+    for i in range(pictures.count()):
+        press_twice(page, pictures.nth(i), said, pictures.nth(i))
+    cells = page.locator(".jp-NotebookPanel .jp-Cell").count()
+    page.keyboard.type("bdd")  # JupyterLab's keys for "insert a cell" and "delete this cell"
+    assert page.locator(".jp-NotebookPanel .jp-Cell").count() == cells
+    expect(explorer.get_by_role("alert").filter(has_text=re.compile("."))).to_have_count(0)
+    go_dark(page)
+    explorer.scroll_into_view_if_needed()
+    keep(page, f"{name}_dark")
+
+
+def press_twice(page: Page, control: Locator, said: Locator, picture: Locator) -> None:
+    """Press → on a control two times: the words and the picture have to be others."""
+    words, drawn = said.inner_text(), picture.evaluate(LOOK)
+    control.focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    expect(said).not_to_have_text(words)
+    assert picture.evaluate(LOOK) != drawn
+
+
+def go_dark(page: Page) -> None:
+    page.evaluate("() => window.jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Dark'})")
+    page.wait_for_selector("[data-jp-theme-light='false']", state="attached")
+    expect(page.locator("#jupyterlab-splash")).to_have_count(0)
+
+
 @pytest.mark.parametrize("name", [path.stem for path in NOTEBOOKS])
 def test_it_runs_in_jupyterlab_and_its_explorer_answers(lab, page, name):
     panel = open_and_run(page, lab, name)
+    in_browser = panel.locator(".jp-CodeCell", has=page.locator(".w2v2"))
     if name == "02_feature_encoder":
         drive_receptive_field(page, panel)
+    elif in_browser.count():
+        drive_explorer(page, in_browser.first, name)
     else:
         drive_sliders(page, panel.locator(".jp-CodeCell", has=page.locator(".jupyter-widgets img")), name)
 
 
 def drive_receptive_field(page: Page, panel: Locator) -> None:
-    cell = panel.locator(".jp-CodeCell", has=page.locator(".rf"))
-    said = cell.locator(".rf output")
+    cell = panel.locator(".jp-CodeCell", has=page.locator(".w2v2"))
+    said = cell.locator(".w2v2 output")
     expect(said).to_contain_text("400 samples, 25 ms")
-    picture = cell.locator(".rf svg")
+    picture = cell.locator(".w2v2 svg")
 
     picture.scroll_into_view_if_needed()
     box = picture.bounding_box()
@@ -105,7 +148,5 @@ def drive_receptive_field(page: Page, panel: Locator) -> None:
     expect(cell.get_by_label("kernel of layer 9")).to_have_count(0)
     assert panel.locator(".jp-Cell").count() == cells
 
-    page.evaluate("() => window.jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Dark'})")
-    page.wait_for_selector("[data-jp-theme-light='false']", state="attached")
-    expect(page.locator("#jupyterlab-splash")).to_have_count(0)
+    go_dark(page)
     keep(page, "receptive_field_dark")
