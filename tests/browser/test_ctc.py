@@ -133,6 +133,7 @@ def test_a_clip_is_heard_and_can_be_played(page, said, clip):
     page.get_by_label("what is heard").select_option(index=0)
     expect(said).to_contain_text("Said: “hello”; to be written: “hello”")
     expect(page.get_by_role("button", name="play")).to_be_hidden()
+    expect(page.locator("[aria-invalid='true']")).to_have_count(0)
 
 
 def test_keys_and_pointer_walk_through_the_lattice(page, said):

@@ -1,4 +1,4 @@
-// CTC: choose what is heard and what shall be written, step through the frames, and see α, β, posteriors, the best path.
+// CTC: choose what is heard and what shall be written, step through the frames, see α, β, posteriors, the best path.
 const BLANK = "–", LEFT = 46, GAP = 22, LEGEND = 34, WAVE = 62, TITLE = 34;
 
 // The lattice (w2v2_teach/ctc.py says it in Python); logarithms in nats, -Infinity where nothing is possible -----------
@@ -79,16 +79,17 @@ function render({ model, el }) {
   const sound = player(model.get("sample_rate"), say);
   const clips = unpack(model);
   const now = { clip: null, said: toy.said, target: toy.said, frame: toy.frame, sharpness: 1 };
-  let frames, found, path, state = null; // prettier-ignore
+  let frames, found, path, state = null;
 
   const names = [`a word you type, ${toy.frames} frames`, ...clips.map((clip) => clip.name)];
   if (clips.length) select(controls, "what is heard", names, 0, hear);
   const said = textField(controls, "said", now.said, (text) => change({ said: text }));
   const target = textField(controls, "to be written", now.target, (text) => change({ target: text }));
   const step = slider(controls, "frame", { min: 1, max: toy.frames, step: 1, value: now.frame + 1 }, (t) => choose(t - 1));
-  const sharp = { min: 0, max: sharpnesses.length - 1, step: 1, value: sharpnesses.indexOf(1), show: (i) => `× ${sharpnesses[i]}` };
-  slider(controls, "sharpness of the frames", sharp, (i) => change({ sharpness: sharpnesses[i] }));
-  const play = button(controls, "play", () => sound.play([now.clip.samples]));
+  const times = { min: 0, max: sharpnesses.length - 1, step: 1, value: sharpnesses.indexOf(1), show: (i) => `× ${sharpnesses[i]}` };
+  slider(controls, "sharpness of the frames", times, (i) => change({ sharpness: sharpnesses[i] }));
+  const hearClip = () => now.clip && sound.play([now.clip.samples]);
+  const play = button(controls, "play", hearClip);
   play.hidden = true;
 
   const tokens = () => (now.clip ?? toy).tokens;
@@ -122,30 +123,29 @@ function render({ model, el }) {
   }
   function hear(i) {
     now.clip = i ? clips[i - 1] : null;
-    said.disabled = play.hidden = false;
-    if (now.clip) said.disabled = true;
-    else play.hidden = true;
-    said.value = target.value = now.clip ? now.clip.text : toy.said;
+    const text = now.clip ? now.clip.text : toy.said;
+    said.disabled = now.clip !== null;
+    play.hidden = now.clip === null;
+    said.value = target.value = text;
     step.max = (now.clip ?? toy).frames;
-    const at = Math.min(now.frame, step.max - 1);
-    change({ said: toy.said, target: target.value, frame: at });
-    choose(at);
-    said.oninput();
+    change({ said: text, target: text, frame: Math.min(now.frame, step.max - 1) });
+    [said, target].forEach((field) => field.oninput()); // what was wrong with the words before is no more
+    choose(now.frame);
   }
 
   function describe() {
     const { posteriors, states, alpha, beta, logLikelihood } = found, t = now.frame;
-    const s = state ?? posteriors[t].indexOf(Math.max(...posteriors[t])), which = state === null ? "the likeliest state" : "the state";
-    const written = path.map((at) => shown(states[at])).join("");
-    const what = now.clip ? `Heard: ${now.clip.name}` : `Said: “${now.said}”`;
+    const s = state ?? likeliest(), letter = `“${shown(states[s])}”`;
+    const [past, ahead, all] = [shareOf(alpha[t])[s], shareOf(beta[t])[s], posteriors[t][s]].map((p) => p.toFixed(2));
     say(
-      `${what}; to be written: “${now.target}”. P = ${brief(Math.exp(logLikelihood))}, a loss of ${(-logLikelihood).toFixed(2)} nats. ` +
-        `At frame ${t + 1} of ${frames.length} ${which} is number ${s + 1}, “${shown(states[s])}”: its share is ` +
-        `${shareOf(alpha[t])[s].toFixed(2)} by the frames so far (α), ${shareOf(beta[t])[s].toFixed(2)} by those to come (β), ` +
-        `${posteriors[t][s].toFixed(2)} by all; the frame itself gives “${shown(states[s])}” ${Math.exp(frames[t][states[s]]).toFixed(2)}. ` +
-        `Best path: ${written}.`,
+      `${now.clip ? `Heard: ${now.clip.name}` : `Said: “${now.said}”`}; to be written: “${now.target}”. ` +
+        `P = ${brief(Math.exp(logLikelihood))}, a loss of ${(-logLikelihood).toFixed(2)} nats. At frame ${t + 1} of ` +
+        `${frames.length} the ${state === null ? "likeliest " : ""}state is number ${s + 1}, ${letter}: its share is ${past} by ` +
+        `the frames so far (α), ${ahead} by those to come (β), ${all} by all; the frame itself gives ${letter} ` +
+        `${Math.exp(frames[t][states[s]]).toFixed(2)}. Best path: ${path.map((at) => shown(states[at])).join("")}.`,
     );
   }
+  const likeliest = () => found.posteriors[now.frame].indexOf(Math.max(...found.posteriors[now.frame]));
   const brief = (p) => (p >= 0.001 ? String(+p.toPrecision(3)) : p.toExponential(2));
 
   // The picture ---------------------------------------------------------------------------------------------------
@@ -228,8 +228,10 @@ function render({ model, el }) {
     if (state === null) return;
     const [before, after] = scales;
     for (let s = 0; s < S; s++) {
-      if (t > 0 && sources(found.states, state).includes(s)) drawLine(g, [at(before, t - 1, s), at(before, t, state)], colours.lit, 3);
-      if (t + 1 < frames.length && sources(found.states, s).includes(state)) drawLine(g, [at(after, t, state), at(after, t + 1, s)], colours.lit, 3);
+      const leads = t > 0 && sources(found.states, state).includes(s);
+      const follows = t + 1 < frames.length && sources(found.states, s).includes(state);
+      if (leads) drawLine(g, [at(before, t - 1, s), at(before, t, state)], colours.lit, 3);
+      if (follows) drawLine(g, [at(after, t, state), at(after, t + 1, s)], colours.lit, 3);
     }
     for (const scale of scales) {
       g.strokeStyle = colours.lit;
@@ -246,8 +248,6 @@ function render({ model, el }) {
     view.redraw();
     describe();
   }
-  const likeliest = () => found.posteriors[now.frame].indexOf(Math.max(...found.posteriors[now.frame]));
-
   const view = picture(root, body, "The lattice: α, β and posteriors of every state at every frame", height, paint, point);
   view.node.addEventListener("pointermove", (event) => {
     const { x, y } = view.at(event), scale = panels(view.width).find(({ left, right }) => left <= x && x < right);
@@ -256,9 +256,10 @@ function render({ model, el }) {
   });
   keys(view.node, {
     ArrowLeft: () => choose(now.frame - 1, state), ArrowRight: () => choose(now.frame + 1, state),
-    ArrowUp: () => choose(now.frame, (state ?? likeliest()) - 1), ArrowDown: () => choose(now.frame, (state ?? likeliest()) + 1),
+    ArrowUp: () => choose(now.frame, (state ?? likeliest()) - 1),
+    ArrowDown: () => choose(now.frame, (state ?? likeliest()) + 1),
     Home: () => choose(0, state), End: () => choose(frames.length - 1, state), Escape: () => choose(now.frame),
-    Enter: () => now.clip && sound.play([now.clip.samples]), " ": () => now.clip && sound.play([now.clip.samples]),
+    Enter: hearClip, " ": hearClip,
   }); // prettier-ignore
   change({});
   const stop = onTheme(view.redraw);
@@ -271,7 +272,7 @@ function render({ model, el }) {
 // Python's clips: each with its log probabilities, row by row, and its samples.
 function unpack(model) {
   const values = float32(model.get("log_probs")), samples = int16(model.get("samples"));
-  let at = 0, heard = 0; // prettier-ignore
+  let at = 0, heard = 0;
   return model.get("clips").map((clip) => {
     const V = clip.tokens.length;
     const logProbs = Array.from({ length: clip.frames }, (_, t) => [...values.slice(at + t * V, at + t * V + V)]);

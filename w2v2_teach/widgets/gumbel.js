@@ -30,17 +30,16 @@ function render({ model, el }) {
   const now = { logits: [...model.get("logits")], temperature: model.get("temperature"), draw: 1, counted: counts.at(-1) };
   const V = now.logits.length, flat = [...float32(model.get("noise"))];
   const draws = Array.from({ length: flat.length / V }, (_, n) => flat.slice(n * V, n * V + V));
-  let entry = null, shown = {}; // prettier-ignore
+  let entry = null, shown = {};
 
-  const choice = (values, value, name) => ({
-    options: { min: 0, max: values.length - 1, step: 1, value: values.indexOf(value), show: (i) => values[i].toLocaleString("en") },
-    change: (i) => change({ [name]: values[i] }),
-  });
-  const heat = choice(temperatures, now.temperature, "temperature");
-  slider(controls, "temperature τ", heat.options, heat.change);
+  function choice(label, name, values) {
+    const show = (i) => values[i].toLocaleString("en");
+    const range = { min: 0, max: values.length - 1, step: 1, value: values.indexOf(now[name]), show };
+    slider(controls, label, range, (i) => change({ [name]: values[i] }));
+  }
+  choice("temperature τ", "temperature", temperatures);
   const turn = slider(controls, "draw", { min: 1, max: draws.length, step: 1, value: 1 }, (draw) => change({ draw }));
-  const many = choice(counts, now.counted, "counted");
-  slider(controls, "draws counted", many.options, many.change);
+  choice("draws counted", "counted", counts);
   now.logits.forEach((logit, v) =>
     slider(controls, `logit of entry ${v + 1}`, { min: -3, max: 5, step: 0.5, value: logit }, (value) => {
       now.logits[v] = value;
@@ -102,7 +101,8 @@ function render({ model, el }) {
 
   function paintScores(g, box, colours) {
     const y = (score) => box.bottom - ((score - LOWEST) / (HIGHEST - LOWEST)) * CHART;
-    frameOf(g, box, "logits and noise", [-5, 0, 5, 10].map((score) => [y(score), String(score).replace("-", "−")]), colours);
+    const marks = [-5, 0, 5, 10].map((score) => [y(score), String(score).replace("-", "−")]);
+    frameOf(g, box, "logits and noise", marks, colours);
     drawLine(g, [[box.left, y(0)], [box.right, y(0)]], colours.soft, 1);
     now.logits.forEach((logit, v) => {
       const x = middle(box, v), at = Math.min(Math.max(shown.scores[v], LOWEST), HIGHEST);
@@ -169,7 +169,8 @@ function render({ model, el }) {
     if (entry !== null) choose(entry);
   }
 
-  const view = picture(root, body, "Logits and noise, soft sample, hard sample, and shares of many draws", TOP + CHART + 54, paint, point);
+  const label = "Logits and noise, soft sample, hard sample, and shares of many draws";
+  const view = picture(root, body, label, TOP + CHART + 54, paint, point);
   view.node.addEventListener("pointermove", (event) => {
     const { x } = view.at(event), box = boxes(view.width).find(({ left, right }) => left <= x && x < right);
     const v = box ? Math.floor(((x - box.left) / (box.right - box.left)) * V) : null;

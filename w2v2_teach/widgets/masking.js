@@ -17,7 +17,7 @@ function randomNumbers(seed) {
 // The frames of an utterance in the order of their random numbers: the order in which they become starts.
 const shuffled = (numbers) => [...numbers.keys()].sort((a, b) => numbers[a] - numbers[b]);
 
-// Where spans start among T frames: int(p·T + u) of them, at least two, where a whole span fits. As in Python's span_mask.
+// Where spans start among T frames: int(p·T + u) of them, at least two, where a whole one fits. Python: span_mask.
 function spanStarts(T, p, M, u, order) {
   const spans = Math.max(LEAST_SPANS, Math.floor(p * T + u));
   return order.filter((frame) => frame <= T - M).slice(0, spans).sort((a, b) => a - b); // prettier-ignore
@@ -46,7 +46,7 @@ function render({ model, el }) {
   const [hop, drawn, shown] = ["hop", "drawn", "shown"].map((name) => model.get(name));
   const lengths = model.get("lengths"); // [seconds, frames]
   const now = { p: model.get("p"), M: model.get("M"), length: model.get("length"), seed: 1 };
-  let noise, rows, counts, chosen = null; // prettier-ignore
+  let noise, rows, counts, chosen = null;
 
   const percent = (share, digits = 1) => `${(100 * share).toFixed(digits)}%`;
   const change = (name) => (value) => {
@@ -56,8 +56,8 @@ function render({ model, el }) {
   };
   slider(controls, "p", { min: 0, max: 0.2, step: 0.005, value: now.p, show: (p) => p.toFixed(3) }, change("p"));
   slider(controls, "M (frames)", { min: 1, max: 24, step: 1, value: now.M }, change("M"));
-  const seconds = (i) => `${lengths[i][0]} s`;
-  slider(controls, "utterance", { min: 0, max: lengths.length - 1, step: 1, value: now.length, show: seconds }, change("length"));
+  const utterance = { min: 0, max: lengths.length - 1, step: 1, value: now.length, show: (i) => `${lengths[i][0]} s` };
+  slider(controls, "utterance", utterance, change("length"));
   button(controls, "draw again", () => {
     now.seed++;
     draw();
@@ -137,7 +137,8 @@ function render({ model, el }) {
 
   // The share that is hidden, over p: what the product promises, the formula, and the masks that were drawn.
   function paintShare(g, box, colours) {
-    const x = (p) => box.left + (p / 0.2) * (box.right - box.left), y = (share) => box.bottom - share * (box.bottom - box.top);
+    const x = (p) => box.left + (p / 0.2) * (box.right - box.left);
+    const y = (share) => box.bottom - share * (box.bottom - box.top);
     const ticks = [0, 0.05, 0.1, 0.15, 0.2].map((p) => [x(p), String(p)]);
     axes(g, box, ticks, [0, 0.25, 0.5, 0.75, 1].map((s) => [y(s), percent(s, 0)]), ["p", "share that is hidden"], colours);
     const end = Math.min(0.2, 1 / now.M);
@@ -151,7 +152,8 @@ function render({ model, el }) {
     const low = (p) => y(1 - (1 - p) ** now.M) < (box.top + box.bottom) / 2; // where the curve leaves room below itself
     const top = low(0.15) ? box.bottom - 62 : box.top + 12;
     const left = low(0.15) ? box.right - 190 : box.left + 20;
-    [["drawn", colours.lit], ["1 − (1 − p)^M", colours.context], ["p·M, without overlap", colours.quiet]].forEach(([text, colour], i) => {
+    const lines = [["drawn", colours.lit], ["1 − (1 − p)^M", colours.context], ["p·M, without overlap", colours.quiet]];
+    lines.forEach(([text, colour], i) => {
       g.fillStyle = colour;
       g.textAlign = "left";
       g.fillRect(left, top + 20 * i - 1, 18, 3);
