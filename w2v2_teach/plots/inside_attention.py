@@ -9,7 +9,7 @@ from matplotlib.patches import Rectangle
 
 from w2v2_teach.corpus import Interval
 from w2v2_teach.plots.attention import draw_map
-from w2v2_teach.plots.speech import draw_intervals, draw_waveform
+from w2v2_teach.plots.speech import STEPS, draw_intervals, draw_waveform
 from w2v2_teach.plots.style import COLOURS, DIVERGING, LINES
 
 # How a head type looks: (colour, marker); never told apart by colour alone.
@@ -35,29 +35,32 @@ def toy_maps(maps: Mapping[str, np.ndarray]) -> Figure:
 
 
 def grid_of_maps(
-    maps: np.ndarray, words: Sequence[Interval], hop: float, *, types: np.ndarray, most: float, title: str
+    maps: Mapping[str, np.ndarray], words: Sequence[Interval], hop: float, *, types: np.ndarray, most: float, title: str
 ) -> Figure:
-    """All heads of all layers, (layers, H, T, T), on one colour scale from 0 to `most` even shares 1/T.
+    """All heads of some layers, layer → (H, T, T), on one colour scale from 0 to `most` even shares 1/T.
 
     The frame of each map has the colour of its head's type, (layers, H); words stand on the outer axes.
     """
-    layers, heads, T, _ = maps.shape
-    figure = Figure(figsize=(12, 3.05 * layers + 0.6), layout="constrained")
-    axes = figure.subplots(layers, heads, sharex=True, sharey=True, squeeze=False)
+    heads, T, _ = next(iter(maps.values())).shape
+    figure = Figure(figsize=(12, 3.05 * len(maps) + 0.9), layout="constrained")
+    axes = figure.subplots(len(maps), heads, sharex=True, sharey=True, squeeze=False)
     end = T * hop
-    for (layer, head), ax in np.ndenumerate(axes):
-        image = ax.imshow(T * maps[layer, head], extent=(0, end, end, 0), aspect="equal", vmin=0, vmax=most)
-        colour, marker = TYPE_LOOKS[str(types[layer, head])]
-        ax.spines[:].set(visible=True, color=colour, linewidth=4)
-        ax.set_title(f"layer {layer + 1}, head {head + 1}", fontsize=12, pad=7)
-        ax.plot(0.05 * end, 0.05 * end, marker, color="white", markeredgecolor="black", markersize=9)
-        ax.tick_params(length=0)
+    for row, (layer, weights) in enumerate(maps.items()):
+        for head, ax in enumerate(axes[row]):
+            extent = (0, end, end, 0)
+            image = ax.imshow(T * weights[head], extent=extent, aspect="equal", vmin=0, vmax=most, cmap=STEPS)
+            colour, marker = TYPE_LOOKS[str(types[row, head])]
+            ax.spines[:].set(visible=True, color=colour, linewidth=4)
+            ax.set_title(f"{layer}, head {head + 1}", fontsize=12, pad=7)
+            ax.plot(0.05 * end, 0.05 * end, marker, color="white", markeredgecolor="black", markersize=9)
+            ax.tick_params(length=0)
     centres, labels = [(w.start + w.end) / 2 for w in words], [w.label for w in words]
     for ax in axes[-1]:
         ax.set_xticks(centres, labels, rotation=90, fontsize=11)
     for ax in axes[:, 0]:
         ax.set_yticks(centres, labels, fontsize=11)
-    bar = figure.colorbar(image, ax=axes, label="weight, in even shares 1/T", pad=0.01, aspect=50, extend="max")
+    where = {"ax": axes, "pad": 0.01, "aspect": 12 * len(maps), "extend": "max"}
+    bar = figure.colorbar(image, label="weight, in even shares 1/T", **where)
     bar.ax.tick_params(labelsize=12)
     figure.supxlabel("key", fontsize=14)
     figure.supylabel("query", fontsize=14)
