@@ -9,11 +9,12 @@ from matplotlib.patches import Rectangle
 
 from w2v2_teach.corpus import Interval
 from w2v2_teach.plots.attention import draw_map
+from w2v2_teach.plots.explorers import TYPES
 from w2v2_teach.plots.speech import STEPS, draw_intervals, draw_waveform
 from w2v2_teach.plots.style import COLOURS, DIVERGING, LINES
 
-# How a head type looks: (colour, marker); never told apart by colour alone.
-TYPE_LOOKS = {"global": (COLOURS["c"], "o"), "vertical": (COLOURS["lit"], "s"), "diagonal": (COLOURS["q"], "^")}
+# How a head type looks, (colour, marker): its colour in the explorer, and never told apart by colour alone.
+TYPE_LOOKS = {name: (TYPES[name], marker) for name, marker in (("global", "o"), ("vertical", "s"), ("diagonal", "^"))}
 
 
 def toy_maps(maps: Mapping[str, np.ndarray]) -> Figure:
