@@ -250,6 +250,17 @@ def test_ablation_compares_like_with_like(model, corpus, monkeypatch):
     assert len(set(found.loss.sum(axis=1).round(3))) == 3, "every set costs something else"
 
 
+@pytest.mark.parametrize("style", ["base_style", "large_style"])
+def test_heads_of_published_checkpoints_can_be_taken_away(style, request, tmp_path, corpus):
+    config = replace(request.getfixturevalue(style), mask_time_length=3)
+    transformers.Wav2Vec2ForPreTraining(transformers_config(config)).save_pretrained(tmp_path)
+    model = Wav2Vec2ForPreTraining.from_pretrained(tmp_path)
+    found = head_ablation(model, corpus, [[], [(1, 3)]])
+    metrics = contrastive_metrics(model, corpus)
+    assert found.loss[0].sum() / found.frames.sum() == pytest.approx(metrics["contrastive_loss"], abs=1e-4)
+    assert found.loss[1].sum() != found.loss[0].sum()
+
+
 def test_each_utterance_has_its_own_loss(model, corpus):
     found = head_ablation(model, corpus, [[], [(0, 1)]])
     turned = head_ablation(model, Corpus("turned", list(corpus)[::-1]), [[], [(0, 1)]])
