@@ -7,7 +7,7 @@ INSTALLED := .venv/installed
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 CODE := w2v2_teach tests tools benchmarks data notebooks conftest.py
 
-.PHONY: lab test lint format notebooks html parity speed pretraining_step label_efficiency recipes objectives speakers keywords clean
+.PHONY: lab test lint format notebooks html parity speed pretraining_step label_efficiency recipes objectives speakers keywords explorers clean
 
 lab: $(INSTALLED)
 	$(BIN)/jupyter lab --ip=127.0.0.1 --LabApp.default_url=/lab/tree/notebooks/00_welcome.ipynb $(AS_ROOT) $(ARGS)
@@ -29,7 +29,7 @@ notebooks: $(INSTALLED) ## run notebooks in place: make notebooks ARGS=02
 html: $(INSTALLED) ## a page of each notebook, for readers without Jupyter: make html ARGS=notebooks/02_feature_encoder.ipynb
 	$(BIN)/python tools/export_html.py $(ARGS)
 
-parity speed pretraining_step objectives speakers keywords: $(INSTALLED)
+parity speed pretraining_step objectives speakers keywords explorers: $(INSTALLED)
 	$(BIN)/python benchmarks/$@.py $(ARGS)
 
 label_efficiency: $(INSTALLED)

@@ -157,3 +157,12 @@ def test_light_and_dark_are_told_apart_in_the_canvas(view):
     view.wait_for_timeout(200)
     dark = band.evaluate(colour)
     assert sum(map(int, light.split(","))) > 2 * sum(map(int, dark.split(",")))
+
+
+def test_colours_from_the_smallest_weight_change_only_maps_that_have_no_zeros(view):
+    drawn = "all => all.map(canvas => canvas.toDataURL())"
+    thumbs = view.locator(".w2v2-heads canvas")
+    before = thumbs.evaluate_all(drawn)
+    view.get_by_label("colours").select_option(index=1)
+    changed = [one != other for one, other in zip(before, thumbs.evaluate_all(drawn), strict=True)]
+    assert changed == [True, False, False, True, True, True]

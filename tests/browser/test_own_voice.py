@@ -57,7 +57,7 @@ def test_it_says_why_it_cannot_record(view, error, advice):
     )
     view.get_by_role("button").click()
     expect(view.locator("output")).to_contain_text(advice)
-    expect(view.locator("output")).to_contain_text("pload a file")
+    expect(view.locator("output")).to_contain_text("Upload a sound file instead")
 
 
 def test_a_page_without_microphones_says_so(show):

@@ -131,7 +131,7 @@ def attention_over_speech(
         draw_intervals(band, part, name)
         band.spines["bottom"].set_visible(False)
         band.tick_params(bottom=False)
-    draw_waveform(wave, waveform / np.abs(waveform).max())
+    draw_waveform(wave, waveform / max(np.abs(waveform).max(), 1e-9))
     times = first + (np.arange(maps.shape[2]) - 0.5) * hop  # s, where each frame begins
     row = maps[0, 0, query] / maps[0, 0, query].max()
     wave.fill_between(times, 2 * row - 1, -1, step="post", color=COLOURS["c"], alpha=0.5)

@@ -8,6 +8,7 @@ const ORDERS = [
   ["as in the model", null], ["most global first", "globalness"], ["most vertical first", "verticality"],
   ["most diagonal first", "diagonality"],
 ]; // prettier-ignore
+const COLOURS = ["from 0", "from each map's smallest weight"]; // what is darkest; the brightest is each map's ceiling
 const BANDS = { words: 26, phones: 36, mask: 8 }, LEGEND = 44; // around the large map, in CSS pixels
 const LEFT = 92, RIGHT = 62, WAVE = 170, AXIS = 30; // around the waveform
 const THUMB = 112; // dots of a small map
@@ -16,7 +17,12 @@ const THUMB = 112; // dots of a small map
 // map's largest, and per weight a level between them, on a square-root scale.
 class Weights {
   constructor(levels, ranges, T, most, heads) {
-    Object.assign(this, { levels, ranges, T, most, heads });
+    Object.assign(this, { levels, ranges, T, most, heads, stretched: false });
+  }
+  // The weights that get the darkest and the brightest colour.
+  colours(head) {
+    const { floor, ceiling } = this.heads[head];
+    return [this.stretched ? floor : 0, ceiling];
   }
   // What each level of a row stands for: a table of `most` + 1 weights.
   table(head, row) {
@@ -31,12 +37,13 @@ class Weights {
     const sum = row.reduce((a, b) => a + b, 0);
     return row.map((weight) => weight / sum);
   }
-  // A map as bytes, 255 for its ceiling, in `size` × `size` dots of which each shows the largest weight it covers.
+  // A map as bytes, 0 to 255 from its darkest to its brightest, in `size` × `size` dots; each shows the largest weight
+  // that it covers.
   image(head, size) {
-    const { T, levels } = this, bytes = new Uint8ClampedArray(size * size), scale = 255 / this.heads[head].ceiling;
+    const { T, levels } = this, bytes = new Uint8ClampedArray(size * size), [low, high] = this.colours(head);
     const column = Uint16Array.from({ length: T }, (_, key) => Math.floor((key * size) / T));
     for (let query = 0; query < T; query++) {
-      const shades = Uint8ClampedArray.from(this.table(head, query), (weight) => weight * scale);
+      const shades = Uint8ClampedArray.from(this.table(head, query), (weight) => (255 * (weight - low)) / (high - low));
       const from = (head * T + query) * T, to = Math.floor((query * size) / T) * size;
       for (let key = 0; key < T; key++) {
         const shade = shades[levels[from + key]], dot = to + column[key];
@@ -50,13 +57,15 @@ class Weights {
 async function render({ model, el }) {
   const { root, controls, body, say } = frame(
     el, "attention",
-    "Click a small map to enlarge it; point at a frame, in the map or over the waveform, to make it the query. Keys: arrows " +
-      "walk through the small maps, Enter enlarges; in the large map ↑ ↓ query, ← → key; over the waveform ← → query, Space " +
-      "plays what is said there, Enter what the query looks at most.",
+    "Click a small map to enlarge it; point at a frame, in the map or over the waveform, to make it the query. Keys: " +
+      "arrows walk through the small maps, Enter enlarges; in the large map ↑ ↓ query, ← → key; over the waveform ← → " +
+      "query, Space plays what is said there, Enter what the query looks at most.",
   ); // prettier-ignore
   const { layers, columns, frames: T, most, hop, first, rate } = model.get("shape");
   const heads = model.get("heads"), words = model.get("words"), phones = model.get("phones"), mask = model.get("mask");
-  const [levels, ranges, pressed] = await Promise.all(["weights", "ranges", "sound"].map((name) => inflate(model.get(name))));
+  const [levels, ranges, pressed] = await Promise.all(
+    ["weights", "ranges", "sound"].map((name) => inflate(model.get(name))),
+  );
   const weights = new Weights(levels, new Uint16Array(ranges.buffer), T, most, heads);
   const samples = new Int16Array(pressed.buffer), seconds = samples.length / rate;
   const sound = player(rate, say);
@@ -67,28 +76,32 @@ async function render({ model, el }) {
 
   // Small maps --------------------------------------------------------------------------------------------------------
   select(controls, "order", ORDERS.map(([name]) => name), 0, (i) => arrange(ORDERS[i][1]));
+  select(controls, "colours", COLOURS, 0, (i) => {
+    weights.stretched = i === 1;
+    thumbs.forEach(paint);
+    map.redraw();
+  });
   button(controls, "▶ play it all", () => sound.play([samples]));
   const split = make("div", { class: "w2v2-split" }, body), left = make("div", {}, split), right = make("div", {}, split);
   const grid = make("div", { role: "group", "aria-label": "all heads", class: "w2v2-heads" }, left);
   grid.style.gridTemplateColumns = `minmax(0, auto) repeat(${columns}, minmax(0, 1fr))`;
   const thumbs = heads.map((head, i) => {
-    const node = button(grid, "", () => enlarge(i), { title: nameOf(head), "aria-label": nameOf(head), "aria-pressed": "false" });
+    const name = { title: nameOf(head), "aria-label": nameOf(head), "aria-pressed": "false" };
+    const node = button(grid, "", () => enlarge(i), name);
     node.style.setProperty("--type", TYPES[head.type][0]);
-    const canvas = make("canvas", { width: THUMB, height: THUMB, "aria-hidden": "true" }, node);
-    const size = Math.min(THUMB, T), small = heatmap(weights.image(i, size), size, size), g = canvas.getContext("2d");
-    g.imageSmoothingEnabled = false;
-    g.drawImage(small, 0, 0, THUMB, THUMB);
+    make("canvas", { width: THUMB, height: THUMB, "aria-hidden": "true" }, node);
     make("span", {}, node).textContent = `${head.layer + 1}.${head.head + 1}`;
     make("b", {}, node).textContent = head.type[0].toUpperCase();
     return node;
   });
-  const walk = rove(grid, columns);
-  const legend = make("p", { class: "w2v2-legend" }, left);
-  for (const [type, [colour, meaning]] of Object.entries(TYPES)) {
-    const entry = make("span", {}, legend);
-    make("i", { style: `background: ${colour}` }, entry);
-    entry.append(`${type}: ${meaning}`);
+  function paint(node, i) {
+    const size = Math.min(THUMB, T), g = node.querySelector("canvas").getContext("2d");
+    g.imageSmoothingEnabled = false;
+    g.drawImage(heatmap(weights.image(i, size), size, size), 0, 0, THUMB, THUMB);
   }
+  thumbs.forEach(paint);
+  const walk = rove(grid, columns);
+  legend(left, "", Object.entries(TYPES).map(([type, [colour, meaning]]) => [`${type}: ${meaning}`, colour]));
 
   function arrange(by) {
     const order = heads.map((_, i) => i).sort((a, b) => (by ? heads[b][by] - heads[a][by] : a - b));
@@ -107,17 +120,25 @@ async function render({ model, el }) {
 
   // The large map -----------------------------------------------------------------------------------------------------
   const bands = [
-    { height: BANDS.words, draw: (g, scale, y, colours) => band(g, words, scale, y, BANDS.words - 2, colours), there: words.length },
-    { height: BANDS.phones, draw: (g, scale, y, colours) => band(g, phones, scale, y, BANDS.phones - 2, colours), there: phones.length },
-    { height: BANDS.mask, draw: (g, scale, y, colours) => maskMarks(g, scale, y, BANDS.mask - 2, colours), there: mask.length },
-  ].filter(({ there }) => there); // prettier-ignore
+    { there: words.length, height: BANDS.words, draw: band, what: words },
+    { there: phones.length, height: BANDS.phones, draw: band, what: phones },
+    { there: mask.length, height: BANDS.mask, draw: maskMarks, what: mask },
+  ].filter(({ there }) => there);
   const corner = Math.max(26, bands.reduce((sum, { height }) => sum + height, 0)); // above the map and to its left
   let side = 0, along = null; // the map's size, and seconds ↔ pixels along either of its axes
-  const map = picture(root, right, "Attention map, queries down and keys across", (width) => width + LEGEND, drawMap, pointMap);
+  const map = picture(root, right, "Attention map, queries down and keys across", (w) => w + LEGEND, drawMap, pointMap);
 
-  function maskMarks(g, scale, y, height, colours) {
+  function maskMarks(g, marks, scale, y, height, colours) {
     g.fillStyle = colours.target;
-    mask.forEach((masked, t) => masked && g.fillRect(scale.start(t), y, scale.start(t + 1) - scale.start(t), height));
+    marks.forEach((masked, t) => masked && g.fillRect(scale.start(t), y, scale.start(t + 1) - scale.start(t), height));
+  }
+  // What is said along one axis; `place` says where a band stands that begins `y` from the outside.
+  function drawBands(g, colours, place) {
+    let y = 0;
+    for (const { height, draw, what } of bands) {
+      draw(g, what, along, place(y, height), height - 2, colours);
+      y += height;
+    }
   }
 
   function drawMap(g, width, height, colours) {
@@ -132,10 +153,10 @@ async function render({ model, el }) {
     g.rect(corner, 0, side, corner);
     g.rect(0, corner, corner, side);
     g.clip();
-    bands.reduce((y, { height, draw }) => (draw(g, along, y, colours), y + height), 0);
+    drawBands(g, colours, (y) => y);
     g.translate(corner, 0);
     g.rotate(Math.PI / 2); // the same bands for the other axis: what was across goes down, what was down goes left
-    bands.reduce((y, { height, draw }) => (draw(g, along, corner - y - height + 2, colours), y + height), 0);
+    drawBands(g, colours, (y, height) => corner - y - height + 2);
     g.restore();
     g.fillStyle = colours.ink;
     g.font = `14px ${FONT}`;
@@ -158,13 +179,14 @@ async function render({ model, el }) {
 
   function drawLegend(g, y, colours) {
     const width = 120, right = corner + side;
+    const [low, high] = weights.colours(shown).map((weight) => (T * weight).toPrecision(2));
     const ramp = heatmap(Uint8Array.from({ length: 256 }, (_, i) => i), 1, 256);
     g.drawImage(ramp, right - width - 150, y, width, 14);
     g.fillStyle = colours.ink;
     g.textAlign = "right";
-    g.fillText("0", right - width - 156, y + 7);
+    g.fillText(+low ? low : "0", right - width - 156, y + 7);
     g.textAlign = "left";
-    g.fillText(`${(T * heads[shown].ceiling).toPrecision(2)} even shares 1/T`, right - 144, y + 7);
+    g.fillText(`${high} even shares 1/T`, right - 144, y + 7);
     if (!mask.length) return;
     g.fillStyle = colours.target;
     g.fillRect(corner, y, 14, 14);
@@ -188,7 +210,8 @@ async function render({ model, el }) {
   top.mask = top.phones + (phones.length ? 42 : 0);
   top.wave = top.mask + (mask.length ? 12 : 0) + 4;
   let scale = null;
-  const wave = picture(root, body, "What the query looks at, over the waveform", top.wave + WAVE + AXIS, drawWaveform, pointWave);
+  const height = top.wave + WAVE + AXIS;
+  const wave = picture(root, body, "What the query looks at, over the waveform", height, drawWaveform, pointWave);
 
   function drawWaveform(g, width, height, colours) {
     scale = timeScale(LEFT, width - RIGHT, seconds, hop, first);
@@ -202,7 +225,7 @@ async function render({ model, el }) {
     label("attention", top.wave + WAVE / 2 + 9);
     band(g, words, scale, top.words, 26, colours);
     band(g, phones, scale, top.phones, 40, colours);
-    maskMarks(g, scale, top.mask, 8, colours);
+    maskMarks(g, mask, scale, top.mask, 8, colours);
     drawWave(g, samples, rate, scale, top.wave, WAVE, colours.wave);
     timeAxis(g, scale, top.wave + WAVE, colours);
   }
@@ -246,11 +269,13 @@ async function render({ model, el }) {
       if (weight > row[best]) best = t;
     });
     const masked = mask.length ? (mask[query] ? " (masked)" : " (not masked)") : "";
+    const even = (weight, digits) => (T * weight).toFixed(digits);
+    const pointed = key === query ? "" : ` Pointed at: ${place(key)}, ${even(row[key], 2)} even shares.`;
     say(
-      `${nameOf(heads[shown])}. Query: ${place(query)}${masked}. Its largest weight, ${(T * row[best]).toFixed(1)} times the even ` +
-        `share, goes to ${place(best)}. Entropy ${entropy.toFixed(2)} of at most ${Math.log(T).toFixed(2)} nats; mean distance ` +
-        `${distance.toFixed(2)} s.` + (key === query ? "" : ` Pointed at: ${place(key)}, ${(T * row[key]).toFixed(2)} even shares.`),
-    ); // prettier-ignore
+      `${nameOf(heads[shown])}. Query: ${place(query)}${masked}. Its largest weight, ${even(row[best], 1)} times the even ` +
+        `share, goes to ${place(best)}. Entropy ${entropy.toFixed(2)} of at most ${Math.log(T).toFixed(2)} nats; mean ` +
+        `distance ${distance.toFixed(2)} s.${pointed}`,
+    );
     return best;
   }
 
@@ -274,7 +299,8 @@ async function render({ model, el }) {
     describe();
   }
   function hear(t) {
-    const said = [words, phones].map((of) => of.find(([start, end]) => start <= middle(t) && middle(t) < end)).find(Boolean);
+    const holds = ([start, end]) => start <= middle(t) && middle(t) < end;
+    const said = words.find(holds) ?? phones.find(holds);
     const [start, end] = said ?? [middle(t) - 0.1, middle(t) + 0.1];
     sound.play([samples.subarray(Math.max(0, Math.round(start * rate)), Math.round(end * rate))]);
   }

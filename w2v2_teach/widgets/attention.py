@@ -19,7 +19,7 @@ from w2v2_teach.widgets.browser import BrowserExplorer, intervals, packed, scrip
 BUDGET = 1_500_000  # bytes of a view
 MOST_SECONDS = 30  # of sound, which takes 32 kB a second of them
 LEVELS = (64, 32, 16, 8)  # how many different weights a row can have in the browser; the most that the budget allows
-BRIGHTEST = 0.998  # the share of a map's weights that its colours tell apart; what lies above is as bright
+BRIGHTEST = 0.998  # a map's colours reach to the weight that this share of its weights do not exceed
 
 
 class AttentionExplorer(BrowserExplorer):
@@ -29,7 +29,7 @@ class AttentionExplorer(BrowserExplorer):
     of their row, 64 where that fits, else 32, 16 or 8, and are off by at most 1/126 to 1/14 of what lies between those
     two where they are large, by less where they are small. Where even 8 levels are too much, two neighbouring frames
     become one: keys are added, queries averaged. 4 layers × 8 heads × 400 frames, 5.1 million weights, of the bundled
-    model take 8 levels and 1.4 MB with their sound; of noise, which no packing makes smaller, 200 frames of 32 levels.
+    model take 8 levels and 1.4 MB with their sound; of noise, which no packing makes smaller, 200 frames of 64 levels.
 
     Args:
         attentions: a name per layer, and its weights (H, T, T).
@@ -121,7 +121,7 @@ class Shrunk(NamedTuple):
 
     weights: bytes  # (maps, frames, frames) uint8 levels, packed
     ranges: bytes  # (maps, frames, 2) uint16, the row's smallest and largest weight in 65,535ths of its map's largest
-    scales: list[dict[str, float]]  # per map: its largest weight, and the one that gets the brightest colour
+    scales: list[dict[str, float]]  # per map: its largest weight, and those between which its colours lie
     levels: int
     frames: int
     joined: int  # how many frames became one
@@ -136,10 +136,9 @@ def shrunk(maps: np.ndarray, budget: int, joined: int = 1) -> Shrunk:
     for levels in LEVELS:
         weights = zlib.compress(np.rint((levels - 1) * position).astype(np.uint8).tobytes(), 6)
         if len(weights) + len(ranges) <= budget:
-            ceilings = np.quantile(maps, BRIGHTEST, axis=(1, 2))  # (maps,)
-            scales = [
-                {"largest": float(m), "ceiling": float(c)} for m, c in zip(largest.ravel(), ceilings, strict=True)
-            ]
+            colours = np.quantile(maps, (1 - BRIGHTEST, BRIGHTEST), axis=(1, 2))  # (2, maps)
+            numbers = zip(largest.ravel().tolist(), *colours.tolist(), strict=True)
+            scales = [{"largest": most, "floor": floor, "ceiling": ceiling} for most, floor, ceiling in numbers]
             return Shrunk(weights, ranges, scales, levels, maps.shape[1], joined)
     return shrunk(pairs_joined(maps), budget, 2 * joined)
 

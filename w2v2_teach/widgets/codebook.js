@@ -13,7 +13,9 @@ function wilson(share, n) {
 
 // Utterances with their slices of the arrays that Python has sent as one each.
 async function unpack(model) {
-  const [codes, spectra, counts] = await Promise.all(["codes", "spectrograms", "counts"].map((name) => inflate(model.get(name))));
+  const [codes, spectra, counts] = await Promise.all(
+    ["codes", "spectrograms", "counts"].map((name) => inflate(model.get(name))),
+  );
   const sound = int16(model.get("sound")), { groups, rows } = model.get("shape");
   const at = { samples: 0, codes: 0, columns: 0 }, all = new Uint16Array(codes.buffer);
   const clips = model.get("clips").map((clip) => {
@@ -40,7 +42,10 @@ async function render({ model, el }) {
   const sound = player(rate, say);
   let clip = clips[0], t = Math.floor(clip.frames / 2), book = 0, chosen = null, around = 1;
 
+  const books = Array.from({ length: groups }, (_, g) => g);
   const codeAt = (place, frame, g) => place.codes[frame * groups + g];
+  // In how many frames of the counted speech a code met a phone, the p-th of `phones`.
+  const count = (g, p, code) => counts[(g * phones.length + p) * entries + code];
   // The frames around `frame` that have the same code, [from, to).
   function run(place, frame, g) {
     const code = codeAt(place, frame, g);
@@ -51,19 +56,20 @@ async function render({ model, el }) {
   }
   // The phones that a code has met in the counted speech, the commonest first, and in how many frames.
   function meanings(g, code) {
-    const found = phones.map((phone, p) => [phone, counts[(g * phones.length + p) * entries + code]]);
+    const found = phones.map((phone, p) => [phone, count(g, p, code)]);
     const frames = found.reduce((sum, [, n]) => sum + n, 0);
     return { frames, phones: found.filter(([, n]) => n).sort((a, b) => b[1] - a[1]) };
   }
+  const many = (n, what) => `${n.toLocaleString("en")} ${what}${n === 1 ? "" : "s"}`;
   const middle = (frame) => first + frame * hop; // s
   // For speech whose phones nobody knows: in each frame the phone that all its codes together make likeliest. The codes
   // are taken as independent of each other given the phone, and half a frame is added to every count.
-  const total = phones.map((_, p) => Array.from({ length: entries }, (_, code) => counts[p * entries + code]).reduce((a, b) => a + b, 1));
+  const total = phones.map((_, p) => counts.subarray(p * entries, (p + 1) * entries).reduce((a, b) => a + b, 1));
   function guessed(place) {
     const found = [];
     for (let frame = 0; frame < place.frames; frame++) {
       const score = phones.map((_, p) => {
-        const seen = Array.from({ length: groups }, (_, g) => counts[(g * phones.length + p) * entries + codeAt(place, frame, g)]);
+        const seen = books.map((g) => count(g, p, codeAt(place, frame, g)));
         return seen.reduce((sum, n) => sum + Math.log(n + 0.5), (1 - groups) * Math.log(total[p]));
       });
       const phone = phones[score.indexOf(Math.max(...score))], last = found.at(-1);
@@ -105,7 +111,9 @@ async function render({ model, el }) {
     const write = (text, y) => g.fillText(text, LEFT - 8, y);
     if (clip.words.length) write("words", top.words + WORDS / 2);
     write(clip.phones.length ? "phones" : "guessed", top.phones + PHONES / 2);
-    [0, 2, 4, 6].forEach((kHz) => write(kHz ? `${kHz}` : "0 kHz", top.spectrum + SPECTRUM * (1 - (kHz * 2000) / rate) - (kHz ? 0 : 6)));
+    const height = (kHz) => top.spectrum + SPECTRUM * (1 - (2000 * kHz) / rate);
+    write("0 kHz", height(0) - 6);
+    for (const kHz of [2, 4, 6]) write(kHz, height(kHz));
     for (let b = 0; b < groups; b++) write(`codebook ${b + 1}`, trackTop(b) + TRACK / 2);
   }
 
@@ -145,18 +153,12 @@ async function render({ model, el }) {
     }
   }
 
-  const legend = make("p", { class: "w2v2-legend" }, body);
-  make("span", {}, legend).textContent = "colour: what a code usually means, shade: which code";
-  for (const [kind, colour] of Object.entries(kinds)) {
-    if (!kindOf.flat().includes(kind)) continue;
-    const entry = make("span", {}, legend);
-    make("i", { style: `background: ${colour}` }, entry);
-    entry.append(kind);
-  }
+  const used = Object.entries(kinds).filter(([kind]) => kindOf.flat().includes(kind));
+  legend(body, "colour: what a code usually means, shade: which code", used);
 
   // What the codes usually mean ---------------------------------------------------------------------------------------
   const panels = make("div", { class: "w2v2-entries" }, body);
-  const bars = Array.from({ length: groups }, () => {
+  const bars = books.map(() => {
     const panel = make("section", {}, panels), title = make("h4", {}, panel), note = make("p", {}, panel);
     const lines = Array.from({ length: MOST_BARS }, () => {
       const line = make("div", { class: "w2v2-bar" }, panel), name = make("b", {}, line);
@@ -174,8 +176,7 @@ async function render({ model, el }) {
     title.style.color = ink;
     panel.classList.toggle("w2v2-few", frames < few);
     note.textContent = frames === 0 ? "Never used in the counted speech: nothing is known of it."
-      : `n = ${frames.toLocaleString("en")} frame${frames === 1 ? "" : "s"} in the counted speech` +
-        (frames < few ? ": too few to say what it means" : ""); // prettier-ignore
+      : `n = ${many(frames, "frame")} in the counted speech${frames < few ? ": too few to say what it means" : ""}`; // prettier-ignore
     lines.forEach(({ line, name, bar, reach, text }, i) => {
       line.style.visibility = i < met.length ? "visible" : "hidden";
       if (i >= met.length) return;
@@ -188,15 +189,16 @@ async function render({ model, el }) {
     });
   }
 
+  function usually(b, code) {
+    const { frames, phones: met } = meanings(b, code);
+    if (!frames) return "never seen before";
+    if (frames < few) return `seen in only ${many(frames, "frame")}`;
+    return `[${met[0][0]}] in ${Math.round((100 * met[0][1]) / frames)} % of its ${many(frames, "frame")}`;
+  }
   function describe() {
     const phone = labelAt(clip.phones, middle(t)), word = labelAt(clip.words, middle(t));
     const where = (phone ? `, in [${phone}]` : "") + (word ? ` of “${word}”` : "");
-    const codes = Array.from({ length: groups }, (_, b) => {
-      const code = codeAt(clip, t, b), { frames, phones: met } = meanings(b, code);
-      const usual = !frames ? "never seen before" : frames < few ? `seen in only ${frames} frames`
-        : `[${met[0][0]}] in ${Math.round((100 * met[0][1]) / frames)} % of its ${frames.toLocaleString("en")} frames`; // prettier-ignore
-      return `codebook ${b + 1} says ${code} (${usual})`;
-    });
+    const codes = books.map((b) => `codebook ${b + 1} says ${codeAt(clip, t, b)} (${usually(b, codeAt(clip, t, b))})`);
     say(`Frame ${t} at ${middle(t).toFixed(2)} s${where}: ${codes.join("; ")}.`);
   }
 
@@ -221,8 +223,8 @@ async function render({ model, el }) {
   }
   function slice({ place, from, to }) {
     let start = middle(from - 0.5), end = middle(to - 0.5);
-    const margin = AROUND[around][1], word = margin === null && place.words.find(([a, b]) => a <= middle(from) && middle(from) < b);
-    if (word) [start, end] = word;
+    const margin = AROUND[around][1], word = place.words.find(([a, b]) => a <= middle(from) && middle(from) < b);
+    if (margin === null && word) [start, end] = word;
     else [start, end] = [start - (margin ?? 0.1), end + (margin ?? 0.1)];
     return place.sound.subarray(Math.max(0, Math.round(start * rate)), Math.round(end * rate));
   }
@@ -234,23 +236,26 @@ async function render({ model, el }) {
       return;
     }
     const found = mixed(occurrences(chosen)), listed = found.slice(0, MOST_PLACES);
-    const speakers = new Set(found.map(({ place }) => place.speaker)), head = make("div", { class: "w2v2-controls" }, places);
-    const many = (n, what) => `${n} ${what}${n === 1 ? "" : "s"}`;
-    make("strong", {}, head).textContent = `Code ${chosen.code} of codebook ${chosen.book + 1}: ` +
-      `${many(found.length, "place")} in ${many(new Set(found.map(({ place }) => place)).size, "utterance")} by ${many(speakers.size, "speaker")}`; // prettier-ignore
-    button(head, listed.length < found.length ? `▶ play the first ${MOST_PLACES}` : "▶ play all", () => sound.play(listed.map(slice)));
+    const head = make("div", { class: "w2v2-controls" }, places), all = listed.length === found.length;
+    make("strong", {}, head).textContent = `Code ${chosen.code} of codebook ${chosen.book + 1}: ${summary(found)}`;
+    button(head, all ? "▶ play all" : `▶ play the first ${MOST_PLACES}`, () => sound.play(listed.map(slice)));
     button(head, "light out", () => light(null));
     const row = make("div", { class: "w2v2-chips", role: "group", "aria-label": "places of this code" }, places);
-    const buttons = listed.map((one) => {
-      const { place, from, to } = one, time = middle((from + to - 1) / 2);
-      const phone = labelAt(place.phones, time), word = labelAt(place.words, time);
-      const text = `▶ ${place.speaker}${word ? ` “${word}”` : ""}${phone ? ` [${phone}]` : ""} ${Math.round(1000 * hop * (to - from))} ms`;
-      return button(row, text, () => {
-        show(place, Math.floor((from + to - 1) / 2), one);
-        sound.play([slice(one)]);
-      });
-    });
-    rove(row, 1)(buttons);
+    rove(row, 1)(listed.map((one) => button(row, `▶ ${title(one)}`, () => visit(one))));
+  }
+  function summary(found) {
+    const number = (of, what) => many(new Set(of).size, what);
+    const clips = found.map(({ place }) => place), speakers = clips.map(({ speaker }) => speaker);
+    return `${number(found, "place")} in ${number(clips, "utterance")} by ${number(speakers, "speaker")}`;
+  }
+  function title({ place, from, to }) {
+    const time = middle((from + to - 1) / 2), phone = labelAt(place.phones, time), word = labelAt(place.words, time);
+    const said = (word ? ` “${word}”` : "") + (phone ? ` [${phone}]` : "");
+    return `${place.speaker}${said} ${Math.round(1000 * hop * (to - from))} ms`;
+  }
+  function visit(one) {
+    show(one.place, Math.floor((one.from + one.to - 1) / 2));
+    sound.play([slice(one)]);
   }
 
   function light(next) {
@@ -280,7 +285,7 @@ async function render({ model, el }) {
     [t, book] = [frame, b];
     update();
   }
-  const trackAt = (y) => Array.from({ length: groups }, (_, b) => b).find((b) => y >= trackTop(b) && y < trackTop(b) + TRACK);
+  const trackAt = (y) => books.find((b) => y >= trackTop(b) && y < trackTop(b) + TRACK);
 
   view.node.addEventListener("pointermove", (event) => {
     const { x, y } = view.at(event);

@@ -1,9 +1,11 @@
 // Records from the microphone where the browser has one and may use it; sends 16-bit samples to Python, or says why not.
+const HOW = "Upload a sound file instead.";
+const NOWHERE = `This page gets no microphone: browsers give one to https pages and to localhost only. ${HOW}`;
 const WHY = {
-  NotAllowedError: "The browser was not allowed to use the microphone. Allow it beside the address bar and try again, or upload a file.",
-  NotFoundError: "This machine has no microphone, or the browser does not see it. Upload a file instead.",
-  NotReadableError: "Another program holds the microphone. Close it and try again, or upload a file.",
-}; // prettier-ignore
+  NotAllowedError: `The browser was not allowed to use the microphone; the address bar says how to allow it. ${HOW}`,
+  NotFoundError: `This machine has no microphone, or the browser does not see it. ${HOW}`,
+  NotReadableError: `Another program holds the microphone. Close it and try again. ${HOW}`,
+};
 
 function render({ model, el }) {
   const { controls, say } = frame(el, "recorder", "Your voice goes to the notebook's own kernel and nowhere else.");
@@ -14,14 +16,12 @@ function render({ model, el }) {
   async function toggle() {
     if (recorder) return recorder.stop();
     if (asked) return; // the browser is still asking its user
-    if (!navigator.mediaDevices?.getUserMedia) {
-      return say("This page gets no microphone: browsers give one to https pages and to localhost only. Upload a file instead.");
-    }
+    if (!navigator.mediaDevices?.getUserMedia) return say(NOWHERE);
     asked = true;
     try {
       record(await navigator.mediaDevices.getUserMedia({ audio: true }));
     } catch (error) {
-      say(WHY[error.name] ?? `The browser cannot record: ${error.message} Upload a file instead.`);
+      say(WHY[error.name] ?? `The browser cannot record: ${error.message}. ${HOW}`);
     }
     asked = false;
   }

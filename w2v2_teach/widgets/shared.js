@@ -67,6 +67,17 @@ function slider(parent, name, { min, max, step, value, show = String }, change) 
   return node;
 }
 
+// What colours mean: [text, colour] each.
+function legend(parent, title, entries) {
+  const line = make("p", { class: "w2v2-legend" }, parent);
+  make("span", {}, line).textContent = title;
+  for (const [text, colour] of entries) {
+    const entry = make("span", {}, line);
+    make("i", { style: `background: ${colour}` }, entry);
+    entry.append(text);
+  }
+}
+
 // Keys ----------------------------------------------------------------------------------------------------------------
 
 // What keys do while `node` or something in it has the focus; `actions` is key → function.
@@ -146,7 +157,8 @@ const VIRIDIS = [
 const VIRIDIS_256 = new Uint8ClampedArray(256 * 4);
 for (let i = 0; i < 256; i++) {
   const at = (i / 255) * (VIRIDIS.length - 1), low = Math.min(Math.floor(at), VIRIDIS.length - 2);
-  for (let c = 0; c < 3; c++) VIRIDIS_256[4 * i + c] = VIRIDIS[low][c] + (at - low) * (VIRIDIS[low + 1][c] - VIRIDIS[low][c]);
+  const [one, next] = [VIRIDIS[low], VIRIDIS[low + 1]];
+  for (let c = 0; c < 3; c++) VIRIDIS_256[4 * i + c] = one[c] + (at - low) * (next[c] - one[c]);
   VIRIDIS_256[4 * i + 3] = 255;
 }
 
@@ -284,7 +296,8 @@ function drawWave(g, samples, rate, scale, y, height, colour) {
   for (const value of samples) peak = Math.max(peak, Math.abs(value));
   g.fillStyle = colour;
   for (let x = Math.floor(scale.left); x < scale.right; x++) {
-    const from = Math.max(0, Math.floor(scale.time(x) * rate)), to = Math.min(samples.length, Math.ceil(scale.time(x + 1) * rate));
+    const from = Math.max(0, Math.floor(scale.time(x) * rate));
+    const to = Math.min(samples.length, Math.ceil(scale.time(x + 1) * rate));
     if (from >= to) continue;
     let low = samples[from], high = low;
     for (let n = from; n < to; n++) {
