@@ -10,6 +10,8 @@ IN_BROWSER = """from w2v2_teach.config import BASE
 from w2v2_teach.widgets.receptive_field import ReceptiveFieldExplorer
 import torch
 ReceptiveFieldExplorer(BASE, torch.zeros(4000))"""
+ANOTHER = """from w2v2_teach.widgets.gumbel import GumbelExplorer
+GumbelExplorer()"""
 BY_PYTHON = """from w2v2_teach.widgets.aliasing import explorer
 explorer()"""
 
@@ -18,7 +20,7 @@ MARKDOWN = "# A page\n\nHere $x_t$, then `$y$`.\n\n$$\\arg\\max_v \\frac{v}{2}$$
 
 @pytest.fixture(scope="module")
 def html():
-    cells = [nbformat.v4.new_code_cell(IN_BROWSER), nbformat.v4.new_code_cell(BY_PYTHON)]
+    cells = [nbformat.v4.new_code_cell(code) for code in (IN_BROWSER, ANOTHER, BY_PYTHON)]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(MARKDOWN), *cells])
     NotebookClient(notebook, kernel_name="python3", timeout=120).execute()
     return export(notebook, "a page")
@@ -37,16 +39,24 @@ def asked(page, html, tmp_path):
 
 
 def test_its_explorer_answers_keys_and_asks_for_nothing(page, asked):
-    said = page.locator(".w2v2 output")
+    said = page.locator(".w2v2-rf output")
     expect(said).to_contain_text("400 samples, 25 ms")
-    page.locator(".w2v2 svg").focus()
-    before = page.locator(".w2v2 svg").inner_html()
+    page.locator(".w2v2-rf svg").focus()
+    before = page.locator(".w2v2-rf svg").inner_html()
     page.keyboard.press("ArrowDown")
     expect(said).to_contain_text("layer 5")
-    assert page.locator(".w2v2 svg").inner_html() != before
+    assert page.locator(".w2v2-rf svg").inner_html() != before
     page.get_by_role("button", name="NOTES").click()
     expect(said).to_contain_text("352 samples, 22 ms")
     assert {url.split(":")[0] for url in asked} <= {"file", "blob", "data"}, asked
+
+
+@pytest.mark.usefixtures("asked")
+def test_so_does_the_next_one(page):
+    said = page.locator(".w2v2-gumbel output")
+    expect(said).to_contain_text("Draw 1 chooses entry ")
+    page.get_by_label("draw", exact=True).press("ArrowRight")
+    expect(said).to_contain_text("Draw 2 chooses entry ")
 
 
 @pytest.mark.usefixtures("asked")

@@ -27,7 +27,8 @@ function render({ model, el }) {
     el, "gumbel", "Point at an entry, or focus the picture: ← → another entry, ↑ ↓ another draw, Esc leaves it.",
   ); // prettier-ignore
   const [temperatures, counts] = [model.get("temperatures"), model.get("counts")];
-  const now = { logits: [...model.get("logits")], temperature: model.get("temperature"), draw: 1, counted: counts.at(-1) };
+  const [logits, temperature, counted] = ["logits", "temperature", "counted"].map((name) => model.get(name));
+  const now = { logits: [...logits], temperature, draw: 1, counted };
   const V = now.logits.length, flat = [...float32(model.get("noise"))];
   const draws = Array.from({ length: flat.length / V }, (_, n) => flat.slice(n * V, n * V + V));
   let entry = null, shown = {};

@@ -12,8 +12,9 @@ from w2v2_teach.widgets.browser import BrowserExplorer, script, style
 
 TEMPERATURES = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 LOGITS = (2.0, 1.0, 0.5, -1.0)  # at the start
-DRAWS = 1000
-COUNTS = (1, 3, 10, 30, 100, 300, DRAWS)  # how many draws may be counted
+DRAWS = 3000
+COUNTED = 1000  # of them, at the start
+COUNTS = (1, 3, 10, 30, 100, 300, COUNTED, DRAWS)  # how many draws may be counted
 
 
 class GumbelExplorer(BrowserExplorer):
@@ -29,13 +30,14 @@ class GumbelExplorer(BrowserExplorer):
     temperature = traitlets.Float(1.0).tag(sync=True)  # at the start
     logits = traitlets.List(list(LOGITS)).tag(sync=True)
     counts = traitlets.List(list(COUNTS)).tag(sync=True)
+    counted = traitlets.Int(COUNTED).tag(sync=True)  # at the start
     noise = traitlets.Bytes().tag(sync=True)  # float32 (DRAWS, V)
 
     def __init__(self) -> None:
         noise, logits = draws_of_noise(), torch.tensor(LOGITS)  # (DRAWS, V), (V,)
         soft = ((logits + noise[0]) / self.temperature).softmax(dim=0)  # (V,)
-        winners = (logits + noise).argmax(dim=1)  # (DRAWS,)
-        shares = torch.bincount(winners, minlength=len(logits)) / DRAWS  # (V,)
+        winners = (logits + noise[:COUNTED]).argmax(dim=1)  # (COUNTED,)
+        shares = torch.bincount(winners, minlength=len(logits)) / COUNTED  # (V,)
         softmax = logits.softmax(dim=0)  # (V,)
         arrays = (x.numpy() for x in (logits, noise[0], soft, softmax, shares))
         figure = one_draw(*arrays, title=f"draw 1, τ = {self.temperature:g}")
@@ -53,6 +55,6 @@ def _sentence(temperature: float, soft: Tensor, shares: Tensor, softmax: Tensor)
     counted = ", ".join(f"{share:.1%} ({p:.1%})" for share, p in zip(shares.tolist(), softmax.tolist(), strict=True))
     return (
         f"Draw 1 chooses entry {chosen + 1}. At τ = {temperature:g} the soft sample gives it "
-        f"{soft[chosen]:.3f} of the weight. In {DRAWS:,} draws the entries are chosen with shares of {counted}; in "
+        f"{soft[chosen]:.3f} of the weight. In {COUNTED:,} draws the entries are chosen with shares of {counted}; in "
         "brackets what the softmax of the logits says."
     )
