@@ -106,10 +106,11 @@ function render({ model, el }) {
     const scale = scaleOf(width);
     rows.slice(0, shown).forEach((row, i) => {
       const y = MASKS_TOP + i * ROW;
-      g.fillStyle = colours.band;
+      g.fillStyle = colours.visible;
       g.fillRect(scale.left, y, scale.right - scale.left, ROW - 3);
-      g.fillStyle = colours.ink;
+      g.fillStyle = colours.hidden;
       row.stretches.forEach(([from, to]) => g.fillRect(scale.start(from), y, scale.start(to) - scale.start(from), ROW - 3));
+      g.fillStyle = colours.ink;
       g.textAlign = "right";
       g.fillText(i + 1, scale.left - 8, y + ROW / 2 - 1);
     });
@@ -123,7 +124,7 @@ function render({ model, el }) {
   function key(g, left, colours) {
     g.textAlign = "left";
     let x = left;
-    for (const [text, colour] of [["visible", colours.band], ["hidden", colours.ink]]) {
+    for (const [text, colour] of [["visible", colours.visible], ["hidden", colours.hidden]]) {
       g.fillStyle = colour;
       g.fillRect(x, 4, 22, 14);
       g.strokeStyle = colours.soft;

@@ -2,7 +2,9 @@
 // (widgets/browser.py), so that both are one module.
 const SVG = "http://www.w3.org/2000/svg";
 const FONT = "system-ui, sans-serif";
-const NAMED = ["ink", "quiet", "paper", "soft", "band", "lit", "context", "wave", "unit", "target"]; // see shared.css
+const NAMED = [
+  "ink", "quiet", "paper", "soft", "band", "lit", "context", "wave", "unit", "target", "visible", "hidden",
+]; // prettier-ignore; see shared.css
 
 // Elements ------------------------------------------------------------------------------------------------------------
 
