@@ -10,20 +10,19 @@ import torch
 import traitlets
 from torch import Tensor
 
-from w2v2_teach.analysis import frame_times
 from w2v2_teach.audio import SAMPLE_RATE
 from w2v2_teach.config import Wav2Vec2Config
-from w2v2_teach.corpus import Interval, Utterance
-from w2v2_teach.ctc import Lattice, best_path, ctc_lattice
+from w2v2_teach.corpus import Utterance
+from w2v2_teach.ctc import Lattice, best_path, ctc_lattice, forced_alignment
+from w2v2_teach.feature_encoder import receptive_field
 from w2v2_teach.plots.ctc import BLANK, explorer
-from w2v2_teach.vocabulary import Vocabulary
+from w2v2_teach.vocabulary import DELIMITER, Vocabulary
 from w2v2_teach.widgets.browser import BrowserExplorer, script, style
 
 FRAMES, LETTERS = 14, 6  # T, and how many letters may be said: six equal ones need 11 frames
 SAID, FRAME = "hello", 5  # at the start
 SHARPNESS = (0.25, 0.5, 1.0, 2.0, 4.0)
 TOKENS = (BLANK, *string.ascii_lowercase)
-AROUND = 2  # frames before and after a word that are kept with it: spikes may lie behind
 
 
 class Clip(NamedTuple):
@@ -106,26 +105,26 @@ def encode(word: str) -> list[int]:
 
 
 def word_clip(
-    utterance: Utterance, word: Interval, log_probs: Tensor, vocabulary: Vocabulary, config: Wav2Vec2Config
+    utterance: Utterance, number: int, log_probs: Tensor, vocabulary: Vocabulary, config: Wav2Vec2Config
 ) -> Clip:
-    """One word of an utterance, with the frames whose middle lies in it and a few around.
+    """One word of an utterance: the frames between the spaces before and after it, by forced alignment.
 
     Args:
-        utterance: what was said.
-        word: one of its words.
+        utterance: what was said, with word times.
+        number: which of its words, from 0.
         log_probs: (T, V) of the whole utterance.
         vocabulary: its V tokens.
-        config: the recogniser's, for the times of the frames.
+        config: the recogniser's, for the place of its frames.
     """
-    times = torch.as_tensor(frame_times(config, len(log_probs)))  # (T,) s
-    inside = ((word.start <= times) & (times < word.end)).nonzero()[:, 0]
-    first, last = max(int(inside[0]) - AROUND, 0), min(int(inside[-1]) + AROUND + 1, len(times))
-    hop = float(times[1] - times[0])  # s
-    start, end = (round((times[0].item() + (frame - 0.5) * hop) * SAMPLE_RATE) for frame in (first, last))
-    waveform = utterance.waveform()[max(start, 0) : end]
-    return Clip(
-        f"“{word.label}” by {utterance.speaker}", word.label, log_probs[first:last], vocabulary.tokens, waveform
-    )
+    spans = forced_alignment(log_probs, vocabulary.encode(utterance.text))
+    spaces = [span for span in spans if vocabulary.tokens[span.token] == DELIMITER]  # one fewer than words
+    first = spaces[number - 1].last if number > 0 else 0
+    last = spaces[number].first if number < len(spaces) else len(log_probs)
+    field = receptive_field(config)[-1]
+    margin = (field.samples - field.hop) // 2  # between the beginning of a frame's window and that of its own part
+    waveform = utterance.waveform()[first * field.hop + margin :][: (last - first) * field.hop]
+    word = utterance.words[number].label
+    return Clip(f"“{word}” by {utterance.speaker}", word, log_probs[first:last], vocabulary.tokens, waveform)
 
 
 def _int16(waveform: Tensor) -> bytes:
