@@ -8,6 +8,7 @@ from playwright.sync_api import Page, expect
 
 from w2v2_teach.corpus import Interval
 from w2v2_teach.widgets.attention import AttentionExplorer
+from w2v2_teach.widgets.browser import style
 
 H, T, HOP, FIRST = 3, 20, 0.05, 0.026  # s; no frame lies on a half hundredth
 WORDS = [Interval(0.0, 0.4, "red"), Interval(0.4, 1.0, "door")]
@@ -166,3 +167,9 @@ def test_colours_from_the_smallest_weight_change_only_maps_that_have_no_zeros(vi
     view.get_by_label("colours").select_option(index=1)
     changed = [one != other for one, other in zip(before, thumbs.evaluate_all(drawn), strict=True)]
     assert changed == [True, False, False, True, True, True]
+
+
+def test_another_explorer_in_the_page_does_not_undo_its_look(view):
+    view.add_style_tag(content=style("codebook"))  # the shared rules come once more, after this explorer's own
+    thumb = view.locator(".w2v2-heads button").first
+    assert thumb.evaluate("node => getComputedStyle(node).borderBottomWidth") == "5px"

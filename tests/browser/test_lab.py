@@ -107,6 +107,8 @@ def test_it_runs_in_jupyterlab_and_its_explorer_answers(lab, page, name):
     if name == "02_feature_encoder":
         drive_receptive_field(page, panel)
     elif in_browser.count():
+        if name in AT_HAND:
+            AT_HAND[name](page, in_browser.first)
         drive_explorer(page, in_browser.first, name)
     else:
         drive_sliders(page, panel.locator(".jp-CodeCell", has=page.locator(".jupyter-widgets img")), name)
@@ -150,3 +152,76 @@ def drive_receptive_field(page: Page, panel: Locator) -> None:
 
     go_dark(page)
     keep(page, "receptive_field_dark")
+
+
+def hover(page: Page, picture: Locator, across: float, down: float) -> None:
+    """Point into a picture; shares of its width and height."""
+    picture.scroll_into_view_if_needed()
+    box = picture.bounding_box()
+    page.mouse.move(box["x"] + across * box["width"], box["y"] + down * box["height"])
+
+
+def type_lab_keys(page: Page, control: Locator) -> None:
+    """JupyterLab's keys for "insert a cell" and "delete this cell", with a control focused: no cell comes or goes."""
+    cells = page.locator(".jp-NotebookPanel .jp-Cell")
+    before = cells.count()
+    control.focus()
+    page.keyboard.type("bdd")
+    assert cells.count() == before
+
+
+def explore_codes(page: Page, cell: Locator) -> None:
+    explorer = cell.locator(".w2v2-codebook")
+    said, picture = explorer.locator("output"), explorer.get_by_role("application")
+    hover(page, picture, 0.2, 0.5)
+    expect(said).to_contain_text("codebook 1 says")
+    early = int(said.inner_text().split()[1])
+    hover(page, picture, 0.8, 0.5)
+    expect(said).not_to_contain_text(f"Frame {early} ")
+    assert int(said.inner_text().split()[1]) > 2 * early
+    page.mouse.down()  # between the words and the tracks: nothing is lit
+    page.mouse.up()
+    expect(explorer).to_contain_text("No code is lit")
+    hover(page, picture, 0.5, 0.87)  # the second track
+    page.mouse.down()
+    page.mouse.up()
+    expect(explorer).to_contain_text(re.compile(r"Code \d+ of codebook 2: \d+ place"))
+    explorer.locator(".w2v2-chips button").last.click()
+    for control in (explorer.get_by_label("utterance"), explorer.get_by_role("button", name="play it all"), picture):
+        type_lab_keys(page, control)
+    keep(page, "codebook_lit")
+    own_clip(page, cell)
+
+
+def explore_heads(page: Page, cell: Locator) -> None:
+    explorer = cell.locator(".w2v2-attention")
+    said, thumbs = explorer.locator("output"), explorer.locator(".w2v2-heads button")
+    thumbs.last.click()
+    expect(thumbs.last).to_have_attribute("aria-pressed", "true")
+    expect(said).to_contain_text(thumbs.last.get_attribute("aria-label"))
+    hover(page, explorer.get_by_label("Attention map"), 0.4, 0.8)
+    expect(said).to_contain_text("Pointed at: frame")
+    late = int(said.inner_text().split("Query: frame ")[1].split()[0])
+    hover(page, explorer.get_by_label("What the query looks at"), 0.2, 0.6)
+    expect(said).not_to_contain_text(f"Query: frame {late} ")
+    assert int(said.inner_text().split("Query: frame ")[1].split()[0]) < late
+    explorer.get_by_label("order").select_option("most vertical first")
+    for control in (explorer.get_by_label("order"), thumbs.nth(1), explorer.get_by_label("Attention map")):
+        type_lab_keys(page, control)
+    keep(page, "attention_enlarged")
+
+
+def own_clip(page: Page, cell: Locator) -> None:
+    """Upload a sound file beneath the explorer: it gets explorers of its own, from the kernel."""
+    voice = page.locator(".jp-CodeCell", has=page.locator(".w2v2-recorder"))
+    expect(cell.locator(".w2v2-recorder")).to_have_count(0)
+    clip = Path(__file__).parents[2] / "data" / "toy_speech" / "audio" / "s21"
+    with page.expect_file_chooser(timeout=ANSWER_MS) as chooser:
+        voice.get_by_role("button", name="upload a sound file").click(timeout=ANSWER_MS)
+    chooser.value.set_files(sorted(clip.iterdir())[0])
+    expect(voice.locator(".w2v2-codebook output")).to_contain_text("codebook 1 says")
+    expect(voice.locator(".w2v2-attention output")).to_contain_text("Query: frame")
+    expect(voice.get_by_role("alert").filter(has_text=re.compile("."))).to_have_count(0)
+
+
+AT_HAND = {"08_inside_the_codebook": explore_codes, "09_inside_attention": explore_heads}

@@ -72,7 +72,7 @@ function slider(parent, name, { min, max, step, value, show = String }, change) 
 // What colours mean: [text, colour] each.
 function legend(parent, title, entries) {
   const line = make("p", { class: "w2v2-legend" }, parent);
-  make("span", {}, line).textContent = title;
+  if (title) make("span", {}, line).textContent = title;
   for (const [text, colour] of entries) {
     const entry = make("span", {}, line);
     make("i", { style: `background: ${colour}` }, entry);
