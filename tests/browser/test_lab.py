@@ -190,7 +190,7 @@ def explore_codes(page: Page, cell: Locator) -> None:
     for control in (explorer.get_by_label("utterance"), explorer.get_by_role("button", name="play it all"), picture):
         type_lab_keys(page, control)
     keep(page, "codebook_lit")
-    own_clip(page, cell)
+    upload(page)
 
 
 def explore_heads(page: Page, cell: Locator) -> None:
@@ -209,16 +209,30 @@ def explore_heads(page: Page, cell: Locator) -> None:
     for control in (explorer.get_by_label("order"), thumbs.nth(1), explorer.get_by_label("Attention map")):
         type_lab_keys(page, control)
     keep(page, "attention_enlarged")
+    record(page)
 
 
-def own_clip(page: Page, cell: Locator) -> None:
-    """Upload a sound file beneath the explorer: it gets explorers of its own, from the kernel."""
+def upload(page: Page) -> None:
+    """Upload a sound file beneath the explorer."""
     voice = page.locator(".jp-CodeCell", has=page.locator(".w2v2-recorder"))
-    expect(cell.locator(".w2v2-recorder")).to_have_count(0)
-    clip = Path(__file__).parents[2] / "data" / "toy_speech" / "audio" / "s21"
+    speaker = Path(__file__).parents[2] / "data" / "toy_speech" / "audio" / "s21"
     with page.expect_file_chooser(timeout=ANSWER_MS) as chooser:
         voice.get_by_role("button", name="upload a sound file").click(timeout=ANSWER_MS)
-    chooser.value.set_files(sorted(clip.iterdir())[0])
+    chooser.value.set_files(sorted(speaker.iterdir())[0])
+    kernel_answers(voice)
+
+
+def record(page: Page) -> None:
+    """Record from the browser's pretended microphone beneath the explorer."""
+    voice = page.locator(".jp-CodeCell", has=page.locator(".w2v2-recorder"))
+    voice.get_by_role("button", name="record").click(timeout=ANSWER_MS)
+    expect(voice.locator(".w2v2-recorder output")).to_contain_text("Recording: 2 s")
+    voice.get_by_role("button", name="stop").click(timeout=ANSWER_MS)
+    kernel_answers(voice)
+
+
+def kernel_answers(voice: Locator) -> None:
+    """The reader's own voice gets explorers of its own, and no complaint."""
     expect(voice.locator(".w2v2-codebook output")).to_contain_text("codebook 1 says")
     expect(voice.locator(".w2v2-attention output")).to_contain_text("Query: frame")
     expect(voice.get_by_role("alert").filter(has_text=re.compile("."))).to_have_count(0)

@@ -43,6 +43,11 @@ def upload(voice: OwnVoice, name: str, content: bytes) -> None:
     ]
 
 
+def record(voice: OwnVoice, samples: np.ndarray) -> None:
+    """As a browser sends it: bytes come as a view of them."""
+    voice.recorder.set_state({"recording": memoryview((32_767 * samples).astype("<i2").tobytes())})
+
+
 @pytest.mark.parametrize(("form", "rate"), [("WAV", 44_100), ("FLAC", 16_000), ("OGG", 48_000), ("MP3", 22_050)])
 def test_an_uploaded_clip_is_shown_in_both_explorers(voice, form, rate):
     file = io.BytesIO()
@@ -77,13 +82,13 @@ def test_a_file_that_is_no_sound_gets_one_clear_sentence(voice, content):
 
 def test_a_recording_is_shown_and_a_second_one_takes_its_place(voice):
     for seconds in (1.0, 1.5):
-        voice.recorder.recording = (32_767 * sound(seconds)).astype("<i2").tobytes()
+        record(voice, sound(seconds))
         assert voice.view.children[0].clips[0]["samples"] == seconds * 16_000
 
 
 @pytest.mark.parametrize("samples", [np.zeros(16_000), sound(0.06)])
 def test_silence_and_less_than_two_frames_are_said_to_be_nothing(voice, samples):
-    voice.recorder.recording = (32_767 * samples).astype("<i2").tobytes()
+    record(voice, samples)
     assert voice.view.children == ()
     assert "There is nothing to hear in this clip" in voice.message.value
 

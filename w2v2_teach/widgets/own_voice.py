@@ -38,7 +38,7 @@ class Recorder(anywidget.AnyWidget):
 
     seconds = traitlets.Int(SECONDS).tag(sync=True)  # after which it stops by itself
     rate = traitlets.Int(SAMPLE_RATE).tag(sync=True)
-    recording = traitlets.Bytes().tag(sync=True)  # (L,) int16
+    recording = traitlets.Bytes().tag(sync=True, from_json=lambda view, _: bytes(view))  # (L,) int16
 
     def waveform(self) -> Tensor:
         """(L,) what has been recorded, float32 between -1 and 1."""
