@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 import transformers
-from little_run import CONFIG, little_corpus
+from little_run import CONFIG
 
 from w2v2_teach.analysis.attention import (
     HeadNumbers,
@@ -41,12 +41,6 @@ GLOBAL = np.full((T, T), 1 / T)
 VERTICAL = np.eye(T)[np.full(T, 2)]  # everybody looks at frame 2
 DIAGONAL = np.eye(T)
 TOY = np.stack([GLOBAL, VERTICAL, DIAGONAL])  # (H, T, T)
-
-
-@pytest.fixture(scope="module")
-def corpus(tmp_path_factory):
-    utterances = little_corpus(tmp_path_factory.mktemp("corpus")).train
-    return Corpus("ragged", [utterances[i] for i in (4, 0, 9, 2, 11, 7, 5)])
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 import transformers
-from little_run import CONFIG, little_corpus
+from little_run import CONFIG
 from sklearn.metrics import mutual_info_score
 from sklearn.metrics.cluster import contingency_matrix
 
@@ -33,13 +33,6 @@ from w2v2_teach.reference import transformers_config
 
 # 10 frames: phones a a a b b b b c c c; code 3 is never chosen
 COUNTS = np.array([[3, 0, 0, 0], [1, 2, 1, 0], [0, 0, 3, 0]])
-
-
-@pytest.fixture(scope="module")
-def corpus(tmp_path_factory):
-    """Seven utterances of different lengths, in no order."""
-    utterances = little_corpus(tmp_path_factory.mktemp("corpus")).train
-    return Corpus("ragged", [utterances[i] for i in (4, 0, 9, 2, 11, 7, 5)])
 
 
 @pytest.fixture(scope="module")
