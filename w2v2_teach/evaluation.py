@@ -11,6 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import LeaveOneGroupOut, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from w2v2_teach.analysis import count_pairs, entropy, phone_normalised_mutual_information
@@ -80,7 +81,8 @@ def linear_probe(features: np.ndarray, labels: Sequence[str], groups: Sequence[s
         groups: (n,) speakers.
     """
     classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
-    scores = cross_val_score(classifier, features, labels, groups=groups, cv=LeaveOneGroupOut())
+    with threadpool_limits(1):  # the matrices are small: where cores are busy, threads wait for each other for minutes
+        scores = cross_val_score(classifier, features, labels, groups=groups, cv=LeaveOneGroupOut())
     return dict(zip(sorted(set(groups)), scores.tolist(), strict=True))
 
 
