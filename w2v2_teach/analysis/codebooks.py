@@ -23,14 +23,14 @@ PHONE_CLASSES = {
     "liquid/glide": "L R W Y",
     "silence": "sil",
 }
-_CLASS_OF = {label: name for name, labels in PHONE_CLASSES.items() for label in labels.split()}
+CLASS_OF = {label: name for name, labels in PHONE_CLASSES.items() for label in labels.split()}
 
 
 def phone_class(label: str) -> str:
     """The class of one of the bundled corpus' phones: "IY" → "vowel"; raises ValueError for another label."""
-    if label not in _CLASS_OF:
-        raise ValueError(f"{label!r} is no phone of the bundled corpus, which has {', '.join(sorted(_CLASS_OF))}")
-    return _CLASS_OF[label]
+    if label not in CLASS_OF:
+        raise ValueError(f"{label!r} is no phone of the bundled corpus, which has {', '.join(sorted(CLASS_OF))}")
+    return CLASS_OF[label]
 
 
 def frame_codes(model: Wav2Vec2ForPreTraining, corpus: Corpus) -> list[np.ndarray]:

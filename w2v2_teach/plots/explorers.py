@@ -48,15 +48,12 @@ def codes_over_speech(
         hop: seconds from one frame to the next.
         first: middle of frame 0, in seconds.
     """
-    strips = [(name, part) for name, part in (("words", utterance.words), ("phones", utterance.phones)) if part]
+    strips = _strips(utterance.words, utterance.phones)
     books = codes.shape[1]
     heights = [0.55] * len(strips) + [3] + [0.75] * books
     figure = Figure(figsize=(13, sum(heights) + 1), layout="constrained")
     axes = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights)
-    for ax, (name, intervals) in zip(axes, strips, strict=False):
-        draw_intervals(ax, intervals, name)
-        ax.spines["bottom"].set_visible(False)
-        ax.tick_params(bottom=False)
+    _draw_strips(axes[: len(strips)], strips)
     image = axes[len(strips)]
     image.imshow(spectrogram, origin="lower", extent=(0, utterance.duration, 0, SAMPLE_RATE / 2000), cmap=STEPS)
     image.set(ylabel="kHz", xlim=(0, utterance.duration))
@@ -123,14 +120,11 @@ def attention_over_speech(
     ax.axhline((query + 0.5) * hop, color=COLOURS["lit"], linestyle="--", linewidth=2)
     ax.set_title(f"{layers[0]}, head 1")
 
-    strips = [(name, part) for name, part in (("words", words), ("phones", phones)) if part]
+    strips = _strips(words, phones)
     *bands, wave = below.subplots(
         len(strips) + 1, 1, sharex=True, height_ratios=[0.5] * len(strips) + [3], squeeze=False
     )[:, 0]
-    for band, (name, part) in zip(bands, strips, strict=True):
-        draw_intervals(band, part, name)
-        band.spines["bottom"].set_visible(False)
-        band.tick_params(bottom=False)
+    _draw_strips(bands, strips)
     draw_waveform(wave, waveform / max(np.abs(waveform).max(), 1e-9))
     times = first + (np.arange(maps.shape[2]) - 0.5) * hop  # s, where each frame begins
     row = maps[0, 0, query] / maps[0, 0, query].max()
@@ -155,3 +149,16 @@ def draw_heads(figure: SubFigure, maps: np.ndarray, layers: Sequence[str], types
             ax.set_title(f"head {i + 1}", fontsize=13)
     patches = [Patch(color=colour, label=kind) for kind, colour in TYPES.items()]
     figure.legend(handles=patches, loc="outside lower center", ncols=len(patches))
+
+
+def _strips(words: Sequence[Interval], phones: Sequence[Interval]) -> list[tuple[str, Sequence[Interval]]]:
+    """Those of the two that are known, by name."""
+    return [(name, part) for name, part in (("words", words), ("phones", phones)) if part]
+
+
+def _draw_strips(axes: Sequence[Axes], strips: Sequence[tuple[str, Sequence[Interval]]]) -> None:
+    """One above the other, over the time axis of what stands below them."""
+    for ax, (name, part) in zip(axes, strips, strict=True):
+        draw_intervals(ax, part, name)
+        ax.spines["bottom"].set_visible(False)
+        ax.tick_params(bottom=False)

@@ -11,7 +11,7 @@ import traitlets
 from torch import Tensor
 
 from w2v2_teach.analysis import frame_times
-from w2v2_teach.analysis.codebooks import PHONE_CLASSES, CodedCorpus, usage_by
+from w2v2_teach.analysis.codebooks import CLASS_OF, CodedCorpus, usage_by
 from w2v2_teach.audio import SAMPLE_RATE, normalise
 from w2v2_teach.corpus import Utterance
 from w2v2_teach.model import Wav2Vec2ForPreTraining
@@ -21,7 +21,6 @@ from w2v2_teach.widgets.browser import BrowserExplorer, intervals, packed, scrip
 WINDOW, COLUMN = 400, 160  # samples: what a column of the spectrogram sees, 25 ms; and how far apart two are, 10 ms
 ROWS, RANGE_DB = 128, 70  # its frequencies, from 0 to 8 kHz; how far below the loudest it goes black
 FEW = 20  # frames that are too few to say what a code means
-PHONE_KINDS = {phone: kind for kind, phones in PHONE_CLASSES.items() for phone in phones.split()}
 
 
 class CodebookExplorer(BrowserExplorer):
@@ -83,7 +82,7 @@ class CodebookExplorer(BrowserExplorer):
 
 def usual_kinds(counts: np.ndarray, phones: Sequence[str]) -> np.ndarray:
     """(phones, G, V) counts → (G, V) the kind of the phone that each code meets most; "few frames" below `FEW`."""
-    kinds = np.array([PHONE_KINDS.get(phone, "other") for phone in phones])  # (phones,)
+    kinds = np.array([CLASS_OF.get(phone, "other") for phone in phones])  # (phones,)
     return np.where(counts.sum(axis=0) < FEW, "few frames", kinds[counts.argmax(axis=0)])
 
 

@@ -17,7 +17,7 @@ from w2v2_teach.ctc import Lattice, best_path, ctc_lattice, forced_alignment
 from w2v2_teach.feature_encoder import receptive_field
 from w2v2_teach.plots.ctc import BLANK, explorer
 from w2v2_teach.vocabulary import DELIMITER, Vocabulary
-from w2v2_teach.widgets.browser import BrowserExplorer, script, style
+from w2v2_teach.widgets.browser import BrowserExplorer, script, sound_bytes, style
 
 FRAMES, LETTERS = 14, 6  # T, and how many letters may be said: six equal ones need 11 frames
 SAID, FRAME = "hello", 5  # at the start
@@ -68,18 +68,9 @@ class CTCExplorer(BrowserExplorer):
             figure,
             _sentence(lattice, path),
             toy=toy,
-            clips=[
-                {
-                    "name": c.name,
-                    "text": c.text,
-                    "tokens": list(c.tokens),
-                    "frames": len(c.log_probs),
-                    "length": len(c.waveform),
-                }
-                for c in clips
-            ],
+            clips=[_description(clip) for clip in clips],
             log_probs=b"".join(clip.log_probs.numpy().astype("<f4").tobytes() for clip in clips),
-            samples=b"".join(_int16(clip.waveform) for clip in clips),
+            samples=b"".join(sound_bytes(clip.waveform) for clip in clips),
         )
 
 
@@ -125,11 +116,6 @@ def word_clip(
     waveform = utterance.waveform()[first * field.hop + margin :][: (last - first) * field.hop]
     word = utterance.words[number].label
     return Clip(f"“{word}” by {utterance.speaker}", word, log_probs[first:last], vocabulary.tokens, waveform)
-
-
-def _int16(waveform: Tensor) -> bytes:
-    """16-bit samples, the loudest at full volume."""
-    return (waveform / waveform.abs().max() * 32767).round().numpy().astype("<i2").tobytes()
 
 
 def _sentence(lattice: Lattice, path: list[int]) -> str:
