@@ -75,9 +75,7 @@ def drive_explorer(page: Page, cell: Locator, name: str) -> None:
         press_twice(page, sliders.nth(i), said, pictures.first)
     for i in range(pictures.count()):
         press_twice(page, pictures.nth(i), said, pictures.nth(i))
-    cells = page.locator(".jp-NotebookPanel .jp-Cell").count()
-    page.keyboard.type("bdd")  # JupyterLab's keys for "insert a cell" and "delete this cell"
-    assert page.locator(".jp-NotebookPanel .jp-Cell").count() == cells
+    type_lab_keys(page, pictures.last)
     expect(explorer.get_by_role("alert").filter(has_text=re.compile("."))).to_have_count(0)
     go_dark(page)
     explorer.scroll_into_view_if_needed()
