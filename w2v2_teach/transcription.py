@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from w2v2_teach.audio import MIN_SAMPLES, SAMPLE_RATE, AudioError, Source, count_samples, load_audio, normalise
+from w2v2_teach.audio import MIN_SAMPLES, SAMPLE_RATE, AudioError, AudioFile, Source, normalise
 from w2v2_teach.checkpoints import CheckpointError, architecture, pretrained_file
 from w2v2_teach.ctc import LOG_ZERO, forced_alignment
 from w2v2_teach.decoding import NGramModel, Word, beam_search, greedy_decode, word_times
@@ -83,15 +84,16 @@ class Recogniser:
             ValueError: see `windows`.
         """
         hop = receptive_field(self.model.config)[-1].hop  # samples from frame to frame
-        parts = list(windows(_length(sound), hop, window, overlap))
-        bar = tqdm(parts, unit="window", delay=2, leave=False, disable=None)  # on a terminal, if it takes a while
-        heard = (self._hear(part.read(sound))[part.kept] for part in bar)
         delimiter, pause = self.vocabulary.tokens.index(DELIMITER), round(PAUSE * SAMPLE_RATE / hop)
         spans, frames = [], 0
-        for log_probs in between_words(heard, delimiter, pause):
-            for span in forced_alignment(log_probs, self._tokens(log_probs)):
-                spans.append(span._replace(first=frames + span.first, last=frames + span.last))
-            frames += len(log_probs)
+        with _opened(sound) as (samples, read):
+            parts = list(windows(samples, hop, window, overlap))
+            bar = tqdm(parts, unit="window", delay=2, leave=False, disable=None)  # on a terminal, if it takes a while
+            heard = (self._hear(read(part.start, part.stop))[part.kept] for part in bar)
+            for log_probs in between_words(heard, delimiter, pause):
+                for span in forced_alignment(log_probs, self._tokens(log_probs)):
+                    spans.append(span._replace(first=frames + span.first, last=frames + span.last))
+                frames += len(log_probs)
         words = [word for word in word_times(spans, self.vocabulary, self.model.config) if word.text]
         return Transcript(tuple(words))
 
@@ -117,12 +119,6 @@ class Window(NamedTuple):
     start: int  # sample at 16 kHz
     stop: int  # sample, exclusive
     kept: slice  # frames of this window
-
-    def read(self, sound: Source | Tensor) -> Tensor:
-        """(stop - start,) samples."""
-        if isinstance(sound, Tensor):
-            return sound[self.start : self.stop]
-        return load_audio(sound, self.start / SAMPLE_RATE, (self.stop - self.start) / SAMPLE_RATE)
 
 
 def windows(samples: int, hop: int, window: float, overlap: float) -> Iterator[Window]:
@@ -234,12 +230,16 @@ def _clock(seconds: float) -> str:
     return f"{minutes // 60:02}:{minutes % 60:02}:{seconds:02},{milliseconds:03}"
 
 
-def _length(sound: Source | Tensor) -> int:
-    """Samples at 16 kHz."""
-    if not isinstance(sound, Tensor):
-        return count_samples(sound)
-    if sound.ndim != 1 or len(sound) < MIN_SAMPLES or not sound.isfinite().all():
-        raise AudioError(
-            f"a waveform of shape {tuple(sound.shape)}: wanted is (L,) with {MIN_SAMPLES} samples or more, all finite"
-        )
-    return len(sound)
+@contextmanager
+def _opened(sound: Source | Tensor) -> Iterator[tuple[int, Callable[[int, int], Tensor]]]:
+    """Samples at 16 kHz: how many there are, and a function that reads those from `start` to `stop`."""
+    if isinstance(sound, Tensor):
+        if sound.ndim != 1 or len(sound) < MIN_SAMPLES or not sound.isfinite().all():
+            shape = tuple(sound.shape)
+            raise AudioError(
+                f"a waveform of shape {shape}: wanted is (L,) with {MIN_SAMPLES} samples or more, all finite"
+            )
+        yield len(sound), lambda start, stop: sound[start:stop]
+        return
+    with AudioFile(sound) as file:
+        yield file.num_samples, lambda start, stop: file.read(start / SAMPLE_RATE, (stop - start) / SAMPLE_RATE)
