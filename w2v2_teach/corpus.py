@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 import os
 import tempfile
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -17,8 +16,9 @@ import pooch
 import torch
 
 from w2v2_teach import downloads
-from w2v2_teach.audio import SAMPLE_RATE, count_samples, load_audio
+from w2v2_teach.audio import MIN_SAMPLES, SAMPLE_RATE, count_samples, load_audio
 from w2v2_teach.files import DATA
+from w2v2_teach.text_files import CorpusError, demand_new, read_lines, transcript_of
 
 FSDD_URL = "https://github.com/Jakobovski/free-spoken-digit-dataset/archive/refs/tags/v1.0.10.tar.gz"
 FSDD_ARCHIVE_ROOT = "free-spoken-digit-dataset-1.0.10"  # the folder inside the archive
@@ -79,12 +79,13 @@ class Corpus(Sequence[Utterance]):
     """Utterances in a fixed order, by position or by id; a `torch.utils.data.DataLoader` takes it as its dataset."""
 
     def __init__(self, name: str, utterances: Iterable[Utterance]):
-        """Raises ValueError where two utterances share an id."""
+        """Raises CorpusError where two utterances share an id."""
         self.name = name
         self._utterances = tuple(utterances)
         self._by_id = {utterance.id: utterance for utterance in self._utterances}
         if len(self._by_id) < len(self._utterances):
-            raise ValueError(f"{name}: some utterances share an id")
+            shared = next(u.id for u in self._utterances if self._by_id[u.id] is not u)
+            raise CorpusError(f"{name}: some utterances share an id, first {shared}")
 
     def __len__(self) -> int:
         return len(self._utterances)
@@ -240,16 +241,24 @@ def librispeech(folder: str | os.PathLike) -> Corpus:
 
     Raises:
         CorpusNotFound: there is no transcript in the folder.
-        ValueError: a transcript without its recording, or a recording without its transcript.
+        CorpusError: a transcript without its recording, a recording without its transcript, an id that stands there
+            twice, or a transcript that cannot be read; names the file and the line.
+        AudioError: a recording that cannot be used.
     """
     folder = Path(folder).resolve()
-    transcripts = sorted(folder.rglob("*.trans.txt"))
+    transcripts = sorted(_visible(folder, "*.trans.txt"))
     if not transcripts:
         raise CorpusNotFound(f"{folder} holds no speaker/chapter/*.trans.txt, the layout of LibriSpeech")
-    utterances = [utterance for path in transcripts for utterance in _chapter(path)]
-    if unread := {path.stem for path in folder.rglob("*.flac")} - {utterance.id for utterance in utterances}:
-        raise ValueError(f"{folder}: {len(unread)} recordings have no transcript, first {min(unread)}.flac")
+    places: dict[str, str] = {}
+    utterances = [utterance for path in transcripts for utterance in _chapter(path, places)]
+    if unread := {path.stem for path in _visible(folder, "*.flac")} - places.keys():
+        raise CorpusError(f"{folder}: {len(unread)} recordings have no transcript, first {min(unread)}.flac")
     return Corpus(folder.name, utterances)
+
+
+def _visible(folder: Path, pattern: str) -> Iterator[Path]:
+    """The files of a folder, at any depth, without the `._` companions that macOS puts beside them."""
+    return (path for path in folder.rglob(pattern) if not path.name.startswith("._"))
 
 
 def train_and_dev(name: str) -> tuple[Corpus, Corpus]:
@@ -260,7 +269,7 @@ def train_and_dev(name: str) -> tuple[Corpus, Corpus]:
 
     Raises:
         CorpusNotFound: nothing there, or one of the two is missing.
-        ValueError: the folder's content contradicts itself.
+        CorpusError: the folder's content contradicts itself, or cannot be read.
     """
     if name == "toy":
         corpus = toy_speech()
@@ -277,59 +286,74 @@ def train_and_dev(name: str) -> tuple[Corpus, Corpus]:
     return parts[0], parts[1]
 
 
-def _chapter(transcript: Path) -> Iterable[Utterance]:
-    """The utterances of one chapter; a line of its transcript reads `id THE WORDS`."""
+def _chapter(transcript: Path, places: dict[str, str]) -> Iterator[Utterance]:
+    """The utterances of one chapter; a line of its transcript reads `id THE WORDS`. `places` collects all ids."""
     chapter, speaker, split = transcript.parents[:3]
-    for line in transcript.read_text(encoding="utf-8").splitlines():
-        utterance_id, _, text = line.partition(" ")
+    for place, line in read_lines(transcript):
+        utterance_id, *text = line.split(maxsplit=1)
+        demand_new(utterance_id, place, places)
         path = chapter / f"{utterance_id}.flac"
         if not path.is_file():
-            raise ValueError(f"{transcript} names {utterance_id}, but there is no {path.name} beside it")
-        yield Utterance(utterance_id, speaker.name, split.name, path, text.lower(), count_samples(path))
+            raise CorpusError(f"{place}: it names {utterance_id}, but there is no {path.name} beside it")
+        words = transcript_of("".join(text), place)
+        yield Utterance(utterance_id, speaker.name, split.name, path, words, count_samples(path))
 
 
 def read_tables(folder: Path) -> Corpus:
     """A corpus described by tab-separated tables: `utterances.tsv`, `phones.tsv` and `words.tsv` in `folder`.
 
     Raises:
-        FileNotFoundError: a table is missing.
-        ValueError: a missing column, a bad value or an unknown utterance; names the file and the line.
+        CorpusNotFound: a table is missing.
+        CorpusError: a missing column, a bad value, a missing recording, an unknown utterance, or an id that stands
+            there twice; names the file and the line.
     """
-    columns = {"id": str, "speaker": str, "split": str, "path": str, "num_samples": int, "text": str}
-    utterances = _read_table(folder / "utterances.tsv", columns)
-    known = {row[0] for row in utterances}
-    phones = _read_intervals(folder / "phones.tsv", "phone", known)
-    words = _read_intervals(folder / "words.tsv", "word", known)
-    return Corpus(
-        folder.name,
-        (
-            Utterance(key, speaker, split, folder / path, text, num_samples, tuple(phones[key]), tuple(words[key]))
-            for key, speaker, split, path, num_samples, text in utterances
-        ),
-    )
+    columns = {"id": str, "speaker": str, "split": str, "path": str, "num_samples": _length, "text": str}
+    places: dict[str, str] = {}
+    phones = _read_intervals(folder, "phone")
+    words = _read_intervals(folder, "word")
+    utterances = []
+    for place, (key, speaker, split, path, num_samples, text) in _read_table(folder / "utterances.tsv", columns):
+        demand_new(key, place, places)
+        if not (folder / path).is_file():
+            raise CorpusError(f"{place}: there is no {folder / path}")
+        times = (tuple(interval for _, interval in intervals.pop(key, ())) for intervals in (phones, words))
+        utterances.append(
+            Utterance(key, speaker, split, folder / path, transcript_of(text, place), num_samples, *times)
+        )
+    for key, ((place, _), *_) in (phones | words).items():  # what is left
+        raise CorpusError(f"{place}: it names {key}, which is not in utterances.tsv")
+    return Corpus(folder.name, utterances)
 
 
-def _read_intervals(path: Path, label: str, known: set[str]) -> dict[str, list[Interval]]:
+def _length(text: str) -> int:
+    """A number of samples that a model can read."""
+    if int(text) < MIN_SAMPLES:
+        raise ValueError(f"num_samples must be {MIN_SAMPLES} or more, not {text}")
+    return int(text)
+
+
+def _read_intervals(folder: Path, label: str) -> dict[str, list[tuple[str, Interval]]]:
+    """The intervals of each utterance, each after its place, from `phones.tsv` or `words.tsv`."""
     intervals = defaultdict(list)
-    for key, *interval in _read_table(path, {"id": str, "start": float, "end": float, label: str}):
-        if key not in known:
-            raise ValueError(f"{path} names {key}, which is not in utterances.tsv")
-        intervals[key].append(Interval(*interval))
+    columns = {"id": str, "start": float, "end": float, label: str}
+    for place, (key, *interval) in _read_table(folder / f"{label}s.tsv", columns):
+        intervals[key].append((place, Interval(*interval)))
     return intervals
 
 
-def _read_table(path: Path, columns: dict[str, Callable[[str], object]]) -> list[tuple]:
-    """The named columns of a table, each value read by its function, in the order of `columns`."""
-    table = []
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
-        if missing := columns.keys() - set(rows.fieldnames or ()):
-            raise ValueError(f"{path} lacks the column {', '.join(sorted(missing))}")
-        for row in rows:
-            if None in row or None in row.values():  # csv's way to say too many values, or too few
-                raise ValueError(f"{path}, line {rows.line_num}: it needs {len(rows.fieldnames)} values")
-            try:
-                table.append(tuple(read(row[name]) for name, read in columns.items()))
-            except ValueError as error:
-                raise ValueError(f"{path}, line {rows.line_num}: {error}") from error
-    return table
+def _read_table(path: Path, columns: dict[str, Callable[[str], object]]) -> Iterator[tuple[str, tuple]]:
+    """The place of each row, and its named columns in the order of `columns`, each value read by its function."""
+    if not path.is_file():
+        raise CorpusNotFound(f"{path} is missing: a corpus in tables needs it")
+    (_, header), *rows = read_lines(path) or [("", "")]
+    names = [name.strip() for name in header.split("\t")]
+    if missing := columns.keys() - set(names):
+        raise CorpusError(f"{path} lacks the column {', '.join(sorted(missing))}")
+    for place, line in rows:
+        values = dict(zip(names, line.split("\t"), strict=False))
+        if line.count("\t") != len(names) - 1:
+            raise CorpusError(f"{place}: it needs {len(names)} values, and has {line.count(chr(9)) + 1}")
+        try:
+            yield place, tuple(read(values[name].strip()) for name, read in columns.items())
+        except ValueError as error:
+            raise CorpusError(f"{place}: {error}") from error

@@ -7,8 +7,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from w2v2_teach.files import replacing
+from w2v2_teach.text_files import WORD_DELIMITER
 
-BLANK, DELIMITER = "<pad>", "|"  # as Hugging Face writes them: the blank has id 0, and "|" stands for the space
+BLANK, DELIMITER = (
+    "<pad>",
+    WORD_DELIMITER,
+)  # as Hugging Face writes them: the blank has id 0, and "|" stands for the space
 FILE = "vocab.json"
 
 
@@ -42,9 +46,17 @@ class Vocabulary:
 
     @classmethod
     def from_texts(cls, texts: Iterable[str]) -> Vocabulary:
-        """The blank, the delimiter, and every character of the texts, sorted."""
-        characters = {character for text in texts for character in text}
-        return cls([BLANK, DELIMITER, *sorted(characters - {" "})])
+        """The blank, the delimiter, and every character of the texts that is no space, sorted.
+
+        Raises:
+            VocabularyError: a text with "|", which stands for the space.
+        """
+        characters = set()
+        for text in texts:
+            if DELIMITER in text:
+                raise VocabularyError(f"{DELIMITER!r} stands for the space, so no text can hold it: {text!r}")
+            characters |= set("".join(text.split()))
+        return cls([BLANK, DELIMITER, *sorted(characters)])
 
     @classmethod
     def load(cls, path: str | Path) -> Vocabulary:
@@ -54,7 +66,7 @@ class Vocabulary:
             VocabularyError: the file cannot be read, or is something else; names it.
         """
         try:
-            ids = json.loads(Path(path).read_text(encoding="utf-8"))
+            ids = json.loads(Path(path).read_text(encoding="utf-8-sig"))
             if not isinstance(ids, dict) or sorted(ids.values()) != list(range(len(ids))):
                 raise VocabularyError("it does not give the ids 0, 1, 2, … to tokens")
             return cls(sorted(ids, key=ids.__getitem__))
