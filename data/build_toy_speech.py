@@ -27,7 +27,7 @@ from toy_card import write_card
 from toy_grammar import plain_text, sentences
 from tqdm import tqdm
 
-from w2v2_teach.downloads import sha256_of
+from w2v2_teach.speech.downloads import sha256_of
 
 CORPUS = Path(__file__).parent / "toy_speech"
 SAMPLE_RATE = 16_000

@@ -95,7 +95,7 @@ def save_pretrained(model: nn.Module, folder: str | Path, dtype: torch.dtype = t
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """All tensors of a weights file, under today's names of the weight-normalised convolution.
+    """All tensors of a weights file, under today's names of the weight-normalized convolution.
 
     Raises:
         CheckpointError: the file is truncated or is no weights file.

@@ -21,7 +21,7 @@ class Wav2Vec2Output:
 
     last_hidden_state: Tensor  # c (B, T, D), context
     latents: Tensor  # z (B, T, C) as the encoder gives them
-    extract_features: Tensor  # z (B, T, C), normalised latent frames: the quantizer's input
+    extract_features: Tensor  # z (B, T, C), normalized latent frames: the quantizer's input
     frame_mask: Tensor | None  # (B, T), True for real frames; None if there was no attention mask
     hidden_states: list[Tensor]  # if asked for: the Transformer's input, then each layer's output, each (B, T, D)
     attentions: list[Tensor]  # if asked for: one (B, H, T, T) per layer
@@ -51,7 +51,7 @@ class Wav2Vec2Model(Pretrained):
         output_attentions: bool = False,
         output_hidden_states: bool = False,
     ) -> Wav2Vec2Output:
-        """Encode a batch of normalised 16 kHz waveforms.
+        """Encode a batch of normalized 16 kHz waveforms.
 
         Args:
             input_values: (B, L) samples, shorter utterances padded on the right.
@@ -88,7 +88,7 @@ class Wav2Vec2Model(Pretrained):
                 f"input_values has shape {tuple(input_values.shape)}; it must be (B, L), one row a waveform."
             )
         if attention_mask is None:
-            self._demand_a_frame(input_values.shape[1], row=0)
+            self._require_a_frame(input_values.shape[1], row=0)
             return None
         if attention_mask.shape != input_values.shape:
             raise ValueError(
@@ -99,11 +99,11 @@ class Wav2Vec2Model(Pretrained):
         if (mask[:, 1:] & ~mask[:, :-1]).any():
             raise ValueError("attention_mask has a 1 after a 0; padding must be on the right.")
         lengths = mask.sum(1)  # (B,) samples
-        self._demand_a_frame(int(lengths.min()), int(lengths.argmin()))
+        self._require_a_frame(int(lengths.min()), int(lengths.argmin()))
         frames = torch.arange(self.config.frame_lengths(input_values.shape[1]), device=mask.device)  # (T,)
         return frames < self.config.frame_lengths(lengths)[:, None]  # (B, T)
 
-    def _demand_a_frame(self, samples: int, row: int) -> None:
+    def _require_a_frame(self, samples: int, row: int) -> None:
         needed = receptive_field(self.config)[-1].samples
         if samples < needed:
             raise ValueError(f"Utterance {row} has {samples} samples; the first frame needs {needed}.")
@@ -156,7 +156,7 @@ class Wav2Vec2ForPreTraining(Pretrained):
         """The losses of one batch. Targets are not detached: their gradient trains quantizer and encoder.
 
         Args:
-            input_values: (B, L) normalised waveforms.
+            input_values: (B, L) normalized waveforms.
             mask_time_indices: (B, T) bool, from `span_mask`.
             negatives: (N, K) long, from `sample_negatives`.
             attention_mask: (B, L), 1 for samples and 0 for padding.
@@ -187,6 +187,6 @@ class Wav2Vec2ForPreTraining(Pretrained):
 
     @torch.no_grad()
     def codes(self, input_values: Tensor) -> Tensor:
-        """(B, L) normalised waveforms → (B, T, G) long, the entries that the quantizer picks in evaluation."""
+        """(B, L) normalized waveforms → (B, T, G) long, the entries that the quantizer picks in evaluation."""
         z = self.wav2vec2.feature_projection(self.wav2vec2.feature_extractor(input_values))[1]  # (B, T, C)
         return self.quantizer.logits(z).argmax(dim=-1)

@@ -1,0 +1,91 @@
+"""Text ↔ token ids: the characters that a recognizer writes, the blank of CTC, and a token for the space."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from w2v2_teach.files import replacing
+
+BLANK, DELIMITER = "<pad>", "|"  # as Hugging Face writes them: the blank has id 0, and "|" stands for the space
+FILE = "vocab.json"
+
+
+class VocabularyError(ValueError):
+    """A text with a character that has no token, or tokens that are no vocabulary; the message says which."""
+
+
+class Vocabulary:
+    """Tokens of a recognizer. Texts are in lower case, whatever the case of the tokens.
+
+    Published vocabularies hold capital letters and some tokens that are no characters (<s>, </s>, <unk>): these never
+    come out of a text, and vanish from one.
+    """
+
+    def __init__(self, tokens: Sequence[str]) -> None:
+        """Give the tokens in the order of their ids, "<pad>" first and "|" anywhere.
+
+        Raises:
+            VocabularyError: a token that occurs twice, another first one, or no "|".
+        """
+        self.tokens = tuple(tokens)
+        self.blank = 0
+        if len(set(self.tokens)) < len(self.tokens):
+            raise VocabularyError(f"two tokens are the same: {' '.join(self.tokens)}")
+        if self.tokens[:1] != (BLANK,) or DELIMITER not in self.tokens:
+            raise VocabularyError(f"needed are {BLANK!r} with id 0 and {DELIMITER!r}: {' '.join(self.tokens)}")
+        self._capitals = any(len(token) == 1 and token.isupper() for token in self.tokens)
+        # what each token is in a text: the space, a character, or nothing
+        self._written = [" " if t == DELIMITER else t if len(t) == 1 else "" for t in self.tokens]
+        self._ids = {character: i for i, character in enumerate(self._written) if character}
+
+    @classmethod
+    def from_texts(cls, texts: Iterable[str]) -> Vocabulary:
+        """The blank, the delimiter, and every character of the texts, sorted."""
+        characters = {character for text in texts for character in text}
+        return cls([BLANK, DELIMITER, *sorted(characters - {" "})])
+
+    @classmethod
+    def load(cls, path: str | Path) -> Vocabulary:
+        """Read a `vocab.json` of Hugging Face: token → id.
+
+        Raises:
+            VocabularyError: the file cannot be read, or is something else; names it.
+        """
+        try:
+            ids = json.loads(Path(path).read_text(encoding="utf-8"))
+            if not isinstance(ids, dict) or sorted(ids.values()) != list(range(len(ids))):
+                raise VocabularyError("it does not give the ids 0, 1, 2, … to tokens")
+            return cls(sorted(ids, key=ids.__getitem__))
+        except (OSError, TypeError, ValueError) as error:  # ids that are no numbers cannot be sorted
+            raise VocabularyError(f"{path} is no vocabulary: {error}") from error
+
+    def save(self, folder: str | Path) -> None:
+        """Write `vocab.json` into an existing folder."""
+        ids = {token: i for i, token in enumerate(self.tokens)}
+        with replacing(Path(folder) / FILE) as path:
+            path.write_text(json.dumps(ids, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def encode(self, text: str) -> list[int]:
+        """Text → ids of its characters, with one delimiter between words.
+
+        Raises:
+            VocabularyError: a character without a token; names all of them, and the text.
+        """
+        text = " ".join(text.split())
+        known = {c.lower() for c in self._ids} if self._capitals else self._ids
+        if unknown := sorted(set(text).difference(known)):
+            raise VocabularyError(f"no token for {' '.join(map(repr, unknown))} in {text!r}")
+        return [self._ids[character] for character in (text.upper() if self._capitals else text)]
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """Ids → text, one character each: repeats stay, for these are labels and not frames (see `greedy_decode`).
+
+        Spaces at the ends, and second ones in a row, are dropped.
+        """
+        text = " ".join("".join(self._written[i] for i in ids).split())
+        return text.lower() if self._capitals else text

@@ -1,0 +1,323 @@
+"""One interface to every corpus: the bundled one, those that are downloaded, and a folder of the reader's own."""
+
+from __future__ import annotations
+
+import csv
+import os
+import tempfile
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+import pooch
+import torch
+
+from w2v2_teach.config import SAMPLE_RATE
+from w2v2_teach.files import DATA
+from w2v2_teach.speech import downloads
+from w2v2_teach.speech.audio import count_samples, load_audio
+from w2v2_teach.speech.intervals import Interval
+
+FSDD_URL = "https://github.com/Jakobovski/free-spoken-digit-dataset/archive/refs/tags/v1.0.10.tar.gz"
+FSDD_ARCHIVE_ROOT = "free-spoken-digit-dataset-1.0.10"  # the folder inside the archive
+DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+
+LIBROSA_URL = "https://librosa.org/data/audio/"
+LIBROSA_EXCERPTS = ("5703-47212-0000", "3436-172162-0000", "198-209-0000")  # librosa calls them libri1, libri2, libri3
+
+
+class CorpusNotFound(FileNotFoundError):
+    """The corpus is not on this machine; the message says how to get it."""
+
+
+class CorpusTooShort(ValueError):
+    """More speech is wanted than there is."""
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """One recording and what is known about it. The sound itself stays on disk until `waveform()` asks for it."""
+
+    id: str
+    speaker: str
+    split: str  # which part of its corpus: "train", "dev", "test", …
+    path: Path
+    text: str  # in lower case; empty where no transcript is published
+    num_samples: int  # L, at 16 kHz
+    phones: tuple[Interval, ...] = ()  # empty where no times are known
+    words: tuple[Interval, ...] = ()
+    offset: float | None = None  # s, where in its file it begins, if it is only a piece of that
+
+    @property
+    def duration(self) -> float:
+        """Length in seconds."""
+        return self.num_samples / SAMPLE_RATE
+
+    def waveform(self) -> torch.Tensor:
+        """The sound, (L,) float32 at 16 kHz; raises `AudioError` where the file is no good."""
+        if self.offset is None:
+            return load_audio(self.path)
+        return load_audio(self.path, self.offset, self.duration)
+
+
+class Corpus(Sequence[Utterance]):
+    """Utterances in a fixed order, by position or by id; a `torch.utils.data.DataLoader` takes it as its dataset."""
+
+    def __init__(self, name: str, utterances: Iterable[Utterance]):
+        """Raises ValueError where two utterances share an id."""
+        self.name = name
+        self._utterances = tuple(utterances)
+        self._by_id = {utterance.id: utterance for utterance in self._utterances}
+        if len(self._by_id) < len(self._utterances):
+            raise ValueError(f"{name}: some utterances share an id")
+
+    def __len__(self) -> int:
+        return len(self._utterances)
+
+    def __getitem__(self, key: int | str) -> Utterance:
+        return self._by_id[key] if isinstance(key, str) else self._utterances[key]
+
+    def __repr__(self) -> str:
+        return f"{self.name}: {len(self)} utterances, {len(self.speakers)} speakers, {60 * self.hours:.1f} min"
+
+    def split(self, name: str) -> Corpus:
+        """The utterances of one split, as a corpus; raises ValueError, naming the splits there are."""
+        splits = sorted({utterance.split for utterance in self})
+        if name not in splits:
+            raise ValueError(f"{self.name} has no split {name!r}: it has {', '.join(splits)}")
+        return Corpus(f"{self.name}/{name}", (utterance for utterance in self if utterance.split == name))
+
+    def minutes(self, wanted: float, seed: int = 0) -> Corpus:
+        """Utterances drawn at random until they last `wanted` minutes; a smaller draw is part of a larger one.
+
+        Raises:
+            CorpusTooShort: there is less than that.
+        """
+        if wanted > 60 * self.hours:
+            raise CorpusTooShort(f"{self.name} lasts {60 * self.hours:.1f} minutes; {wanted:g} are wanted")
+        order = np.random.default_rng(seed).permutation(len(self))
+        ends = np.cumsum([self[int(i)].duration for i in order]) / 60  # minutes
+        drawn = order[: int(np.searchsorted(ends, wanted)) + 1]
+        return Corpus(f"{self.name}, {wanted:g} min, seed {seed}", (self[int(i)] for i in sorted(drawn)))
+
+    @property
+    def speakers(self) -> tuple[str, ...]:
+        """Each speaker once, sorted."""
+        return tuple(sorted({utterance.speaker for utterance in self}))
+
+    @property
+    def hours(self) -> float:
+        """Length of all utterances together, in hours."""
+        return sum(utterance.duration for utterance in self) / 3600
+
+
+def toy_speech() -> Corpus:
+    """The bundled corpus: synthetic English by 24 speakers, with exact phone and word times; see its README.
+
+    Raises:
+        CorpusNotFound: the folder is not there.
+    """
+    if not (DATA / "toy_speech" / "utterances.tsv").is_file():
+        raise CorpusNotFound(
+            f"the bundled corpus is missing from {DATA / 'toy_speech'}: restore that folder from the repository, "
+            "or build it with `python data/build_toy_speech.py`"
+        )
+    return read_tables(DATA / "toy_speech")
+
+
+def fsdd(download: bool = False) -> Corpus:
+    """The Free Spoken Digit Dataset, release v1.0.10: 3,000 digits by six speakers, 8 kHz, CC BY-SA 4.0.
+
+    Its README makes recordings 0 to 4 of each digit and speaker the test set, and 5 to 49 the training set; the
+    speakers are the same in both. Every file is compared with `data/fsdd/SHA256SUMS` each time.
+
+    Args:
+        download: fetch the release from GitHub into the cache, where it is not on this machine.
+
+    Raises:
+        CorpusNotFound: it is not on this machine, and `download` is False.
+        DownloadError: it cannot be fetched, or is not what was published.
+    """
+    return _fsdd(download, FSDD_URL, downloads.read_checksums(DATA / "fsdd" / "SHA256SUMS"))
+
+
+def _fsdd(download: bool, url: str, checksums: dict[str, str]) -> Corpus:
+    name = "free-spoken-digit-dataset"
+    folders = [folder / name / "recordings" for folder in downloads.data_folders()]
+    recordings = next((folder for folder in folders if folder.is_dir()), None)
+    if recordings is None:
+        if not download:
+            raise CorpusNotFound(
+                "the Free Spoken Digit Dataset is not on this machine: fetch it with fsdd(download=True), "
+                f"or point $W2V2_TEACH_DATA at a folder that holds {name}/recordings"
+            )
+        recordings = _fetch_fsdd(url, checksums, downloads.cache_folder() / name)
+    downloads.verify(recordings, checksums)
+
+    utterances = []
+    for path in sorted(recordings / file for file in checksums):
+        digit, speaker, index = path.stem.split("_")
+        split = "test" if int(index) < 5 else "train"
+        utterances.append(Utterance(path.stem, speaker, split, path, DIGITS[int(digit)], count_samples(path)))
+    return Corpus("fsdd", utterances)
+
+
+def _fetch_fsdd(url: str, checksums: dict[str, str], folder: Path) -> Path:
+    """Fetch, unpack and verify beside `folder`, which is thus complete or absent; returns its recordings."""
+    archive = downloads.download(url, folder.with_name(f"{FSDD_ARCHIVE_ROOT}.tar.gz"))
+    try:
+        with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+            downloads.extract(archive, Path(scratch))
+            downloads.verify(Path(scratch) / FSDD_ARCHIVE_ROOT / "recordings", checksums)
+            (Path(scratch) / FSDD_ARCHIVE_ROOT).rename(folder)
+    finally:
+        archive.unlink()  # unpacked, or of no use
+    return folder / "recordings"
+
+
+def librosa_excerpts(download: bool = False) -> Corpus:
+    """Three LibriSpeech utterances, 22.05 kHz, CC BY 4.0: the speech among librosa's examples (libri1 to libri3).
+
+    librosa publishes no transcripts of them, so `text` is empty. They are kept where librosa keeps its examples
+    (`$LIBROSA_DATA_DIR` or its cache), and compared with librosa's own list of checksums each time.
+
+    Args:
+        download: fetch them from librosa.org, where they are not on this machine.
+
+    Raises:
+        CorpusNotFound: they are not on this machine, and `download` is False.
+        DownloadError: they cannot be fetched, or are not what was published.
+    """
+    return _librosa_excerpts(download, LIBROSA_URL)
+
+
+def _librosa_excerpts(download: bool, url: str) -> Corpus:
+    registry = resources.files("librosa.util.example_data").joinpath("registry.txt").read_text(encoding="utf-8")
+    published = dict(line.rsplit(maxsplit=1) for line in registry.splitlines())
+    checksums = {f"{name}.ogg": published[f"{name}.ogg"] for name in LIBROSA_EXCERPTS}
+
+    own = Path(os.environ.get("LIBROSA_DATA_DIR", pooch.os_cache("librosa")))
+    folders = [*(folder / "librosa" for folder in downloads.data_folders()), own]
+    folder = next((folder for folder in folders if all((folder / file).is_file() for file in checksums)), None)
+    if folder is None:
+        if not download:
+            raise CorpusNotFound(
+                "librosa's speech examples are not on this machine: fetch them with librosa_excerpts(download=True), "
+                "or point $W2V2_TEACH_DATA at a folder that holds librosa/*.ogg"
+            )
+        folder = own
+        for file, checksum in checksums.items():
+            downloads.download(url + file, folder / file, checksum)
+    downloads.verify(folder, checksums)
+
+    paths = [folder / file for file in checksums]
+    return Corpus(
+        "librosa_excerpts",
+        (Utterance(path.stem, path.stem.split("-")[0], "excerpts", path, "", count_samples(path)) for path in paths),
+    )
+
+
+def librispeech(folder: str | os.PathLike) -> Corpus:
+    """A folder in the layout of LibriSpeech and Mini LibriSpeech: `speaker/chapter/*.flac` with a `*.trans.txt` each.
+
+    Args:
+        folder: one split (such as `dev-clean-2`), or the folder that holds several of them.
+
+    Raises:
+        CorpusNotFound: there is no transcript in the folder.
+        ValueError: a transcript without its recording, or a recording without its transcript.
+    """
+    folder = Path(folder).resolve()
+    transcripts = sorted(folder.rglob("*.trans.txt"))
+    if not transcripts:
+        raise CorpusNotFound(f"{folder} holds no speaker/chapter/*.trans.txt, the layout of LibriSpeech")
+    utterances = [utterance for path in transcripts for utterance in _chapter(path)]
+    if unread := {path.stem for path in folder.rglob("*.flac")} - {utterance.id for utterance in utterances}:
+        raise ValueError(f"{folder}: {len(unread)} recordings have no transcript, first {min(unread)}.flac")
+    return Corpus(folder.name, utterances)
+
+
+def train_and_dev(name: str) -> tuple[Corpus, Corpus]:
+    """What to learn from and what to measure on: the splits whose names begin with "train" and with "dev".
+
+    Args:
+        name: "toy" for the bundled corpus; or a folder with tables as the bundled one has, or in LibriSpeech's layout.
+
+    Raises:
+        CorpusNotFound: nothing there, or one of the two is missing.
+        ValueError: the folder's content contradicts itself.
+    """
+    if name == "toy":
+        corpus = toy_speech()
+    else:
+        folder = Path(name)
+        corpus = read_tables(folder) if (folder / "utterances.tsv").is_file() else librispeech(folder)
+    parts = []
+    for part in ("train", "dev"):
+        utterances = [utterance for utterance in corpus if utterance.split.startswith(part)]
+        if not utterances:
+            splits = ", ".join(sorted({utterance.split for utterance in corpus}))
+            raise CorpusNotFound(f"{corpus.name} has no split whose name begins with {part!r}: it has {splits}")
+        parts.append(Corpus(f"{corpus.name}/{part}", utterances))
+    return parts[0], parts[1]
+
+
+def _chapter(transcript: Path) -> Iterable[Utterance]:
+    """The utterances of one chapter; a line of its transcript reads `id THE WORDS`."""
+    chapter, speaker, split = transcript.parents[:3]
+    for line in transcript.read_text(encoding="utf-8").splitlines():
+        utterance_id, _, text = line.partition(" ")
+        path = chapter / f"{utterance_id}.flac"
+        if not path.is_file():
+            raise ValueError(f"{transcript} names {utterance_id}, but there is no {path.name} beside it")
+        yield Utterance(utterance_id, speaker.name, split.name, path, text.lower(), count_samples(path))
+
+
+def read_tables(folder: Path) -> Corpus:
+    """A corpus described by tab-separated tables: `utterances.tsv`, `phones.tsv` and `words.tsv` in `folder`.
+
+    Raises:
+        FileNotFoundError: a table is missing.
+        ValueError: a missing column, a bad value or an unknown utterance; names the file and the line.
+    """
+    columns = {"id": str, "speaker": str, "split": str, "path": str, "num_samples": int, "text": str}
+    utterances = _read_table(folder / "utterances.tsv", columns)
+    known = {row[0] for row in utterances}
+    phones = _read_intervals(folder / "phones.tsv", "phone", known)
+    words = _read_intervals(folder / "words.tsv", "word", known)
+    return Corpus(
+        folder.name,
+        (
+            Utterance(key, speaker, split, folder / path, text, num_samples, tuple(phones[key]), tuple(words[key]))
+            for key, speaker, split, path, num_samples, text in utterances
+        ),
+    )
+
+
+def _read_intervals(path: Path, label: str, known: set[str]) -> dict[str, list[Interval]]:
+    intervals = defaultdict(list)
+    for key, *interval in _read_table(path, {"id": str, "start": float, "end": float, label: str}):
+        if key not in known:
+            raise ValueError(f"{path} names {key}, which is not in utterances.tsv")
+        intervals[key].append(Interval(*interval))
+    return intervals
+
+
+def _read_table(path: Path, columns: dict[str, Callable[[str], object]]) -> list[tuple]:
+    """The named columns of a table, each value read by its function, in the order of `columns`."""
+    table = []
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
+        if missing := columns.keys() - set(rows.fieldnames or ()):
+            raise ValueError(f"{path} lacks the column {', '.join(sorted(missing))}")
+        for row in rows:
+            if None in row or None in row.values():  # csv's way to say too many values, or too few
+                raise ValueError(f"{path}, line {rows.line_num}: it needs {len(rows.fieldnames)} values")
+            try:
+                table.append(tuple(read(row[name]) for name, read in columns.items()))
+            except ValueError as error:
+                raise ValueError(f"{path}, line {rows.line_num}: {error}") from error
+    return table
