@@ -139,7 +139,7 @@ def check() -> None:
 def download(name: Download) -> None:
     """Fetch a corpus from its publisher: verified, cached, and resumed where an earlier try was interrupted."""
     fetch = {Download.fsdd: corpora.fsdd, Download.librosa: corpora.librosa_excerpts}[name]
-    with plain_errors(DownloadError):
+    with plain_errors(CorpusNotFound, DownloadError):
         typer.echo(fetch(download=True))
 
 

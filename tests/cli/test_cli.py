@@ -1,5 +1,7 @@
 """The command line says what the functions behind it say, and its exit status tells success from failure."""
 
+import re
+
 import pytest
 from typer.testing import CliRunner
 
@@ -35,6 +37,14 @@ def test_a_failed_download_is_one_sentence_and_a_status(monkeypatch):
     result = run("download", "fsdd")
     assert result.exit_code == 1
     assert result.stderr == "There is no network.\n"
+
+
+def test_a_data_folder_that_does_not_exist_is_one_sentence_and_a_status(monkeypatch, tmp_path):
+    monkeypatch.setenv("W2V2_TEACH_DATA", str(tmp_path / "typo"))
+    for arguments in (("download", "fsdd"), ("evaluate", "tiny-keyword")):
+        result = run(*arguments)
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert re.fullmatch(r"\$W2V2_TEACH_DATA is \S+typo, and there is no such folder.*\n", result.stderr)
 
 
 def test_an_unknown_name_is_refused_with_what_there_is():

@@ -7,6 +7,7 @@ from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
 
 import numpy as np
+import pooch
 import pytest
 import requests
 import soundfile
@@ -28,7 +29,7 @@ from w2v2_teach.speech.corpora import (
     read_tables,
     toy_speech,
 )
-from w2v2_teach.speech.downloads import DownloadError, sha256_of
+from w2v2_teach.speech.downloads import DownloadError
 from w2v2_teach.speech.intervals import Interval, label_at
 
 TABLES = {
@@ -291,6 +292,15 @@ def test_without_data_and_network_one_sentence_names_both_ways(load):
     assert "$W2V2_TEACH_DATA" in str(caught.value)
 
 
+@pytest.mark.parametrize("load", [fsdd, librosa_excerpts])
+@pytest.mark.parametrize("download", [False, True])
+@pytest.mark.usefixtures("nothing_here")
+def test_a_data_folder_that_does_not_exist_is_named_at_once(load, download, monkeypatch, tmp_path):
+    monkeypatch.setenv("W2V2_TEACH_DATA", str(tmp_path / "typo"))
+    with pytest.raises(CorpusNotFound, match=r"\$W2V2_TEACH_DATA is \S+typo, and there is no such folder: set it"):
+        load(download)
+
+
 @pytest.fixture
 def release(server):
     """Four recordings in the layout of the FSDD release: its url and its checksums."""
@@ -300,7 +310,7 @@ def release(server):
     (top / "README.md").write_text("what the release holds beside the recordings")
     with tarfile.open(server.folder / "v1.tar.gz", "w:gz") as tar:
         tar.add(top, arcname=top.name)
-    return server.url + "v1.tar.gz", {path.name: sha256_of(path) for path in (top / "recordings").iterdir()}
+    return server.url + "v1.tar.gz", {path.name: pooch.file_hash(path) for path in (top / "recordings").iterdir()}
 
 
 def test_fsdd_is_fetched_verified_and_kept(release, server, tmp_path):
@@ -325,6 +335,14 @@ def test_fsdd_that_is_not_what_was_published_is_not_kept(release, tmp_path):
     with pytest.raises(DownloadError, match=r"1 missing \(8_eve_0\.wav\)"):
         corpora._fsdd(True, url, checksums | {"8_eve_0.wav": "0" * 64})
     assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_a_cache_that_holds_something_else_is_named(release, tmp_path):
+    (tmp_path / "cache" / "free-spoken-digit-dataset").mkdir(parents=True)
+    (tmp_path / "cache" / "free-spoken-digit-dataset" / "mine.txt").write_text("keep this")
+    with pytest.raises(DownloadError, match=r"free-spoken-digit-dataset cannot be written: .*not empty"):
+        corpora._fsdd(True, *release)
+    assert [path.name for path in (tmp_path / "cache").rglob("*")] == ["free-spoken-digit-dataset", "mine.txt"]
 
 
 def test_librosa_excerpts_are_compared_with_librosas_checksums(server, tmp_path):

@@ -1,26 +1,22 @@
 """Downloads from a server in this process: complete, broken off, resumed, corrupted, refused; archives that attack."""
 
+import errno
 import hashlib
 import io
+import os
 import tarfile
 from http.server import BaseHTTPRequestHandler
 
+import pooch
 import pytest
 import requests
 from local_server import serving
 
-from w2v2_teach.speech.downloads import (
-    DownloadError,
-    data_folders,
-    download,
-    extract,
-    read_checksums,
-    sha256_of,
-    verify,
-)
+from w2v2_teach.speech.downloads import DownloadError, data_folders, download, extract, read_checksums, verify
 
 CONTENT = bytes(range(256)) * 1_000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
+MD5 = f"md5:{hashlib.md5(CONTENT).hexdigest()}"
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -82,7 +78,9 @@ def test_complete(server, path, capsys):
     assert download(server.url, path, SHA256) == path
     assert path.read_bytes() == CONTENT
     assert not part_of(path).exists()
-    assert "file.bin: 100%" in capsys.readouterr().err, "the progress bar"
+    progress = capsys.readouterr().err
+    assert "file.bin: 100%" in progress, "the progress bar"
+    assert "hash" not in progress, "pooch's notes"
     download(server.url, path, SHA256)
     assert server.requests == [(None, len(CONTENT))], "a file that is there is not fetched again"
 
@@ -144,11 +142,31 @@ def test_a_range_that_starts_elsewhere_is_not_appended(server, path):
     assert path.read_bytes() == CONTENT
 
 
-def test_corrupted(server, path):
+@pytest.mark.parametrize("known_hash", [SHA256, MD5])
+def test_corrupted(server, path, known_hash):
     server.files["/file.bin"] = b"X" + CONTENT[1:]
-    with pytest.raises(DownloadError, match=r"file\.bin is corrupted"):
-        download(server.url, path, SHA256, progress=False)
+    with pytest.raises(DownloadError, match=rf"file\.bin is corrupted: .* does not have the hash {known_hash}"):
+        download(server.url, path, known_hash, progress=False)
     assert list(path.parent.iterdir()) == [], "neither the file nor its part"
+
+
+def test_md5(server, path):
+    assert download(server.url, path, MD5, progress=False).read_bytes() == CONTENT
+
+
+def test_a_folder_that_cannot_be_written_to_is_named_before_anything_is_fetched(server, path, monkeypatch):
+    path.parent.write_text("a file where the folder should be")
+    with pytest.raises(DownloadError, match=rf"{path} cannot be written: .*cache"):
+        download(server.url, path, progress=False)
+
+    def read_only(folder, *_, **__):
+        raise OSError(errno.EROFS, "Read-only file system", folder)
+
+    path.parent.unlink()
+    monkeypatch.setattr(os, "makedirs", read_only)
+    with pytest.raises(DownloadError, match=r"cannot be written: .*Read-only file system: .*Make its folder writable"):
+        download(server.url, path, progress=False)
+    assert server.requests == []
 
 
 def test_not_found(server, path):
@@ -214,10 +232,17 @@ def test_an_archive_that_is_cut_off(tmp_path, keep):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_folder_that_an_archive_cannot_be_unpacked_into(tmp_path):
+    archive = archive_of(tmp_path / "good.tar.gz", member("top/a.txt"))
+    (tmp_path / "out").write_text("a file where the folder should be")
+    with pytest.raises(DownloadError, match=r"good\.tar\.gz cannot be unpacked into .*out: "):
+        extract(archive, tmp_path / "out")
+
+
 def test_verify_names_what_is_missing_and_what_differs(tmp_path):
     for name in ("a", "b", "c"):
         (tmp_path / name).write_text(name)
-    listed = "".join(f"{sha256_of(tmp_path / name)}  {name}\n" for name in ("a", "b", "c"))
+    listed = "".join(f"{pooch.file_hash(tmp_path / name)}  {name}\n" for name in ("a", "b", "c"))
     (tmp_path / "SHA256SUMS").write_text(listed)
     checksums = read_checksums(tmp_path / "SHA256SUMS")
     verify(tmp_path, checksums)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from sklearn.metrics import det_curve
 
 
 class Trials(NamedTuple):
@@ -16,11 +17,11 @@ class Trials(NamedTuple):
 
 
 class DetectionErrors(NamedTuple):
-    """What goes wrong at each threshold, from one that accepts every pair to one that accepts none."""
+    """Error rates by threshold, from the last one without false rejects to the first one without false accepts."""
 
     thresholds: np.ndarray  # (P',) rising; a pair is accepted where its score is at least the threshold
     false_accepts: np.ndarray  # (P',) share of the pairs of two speakers that are accepted
-    false_rejects: np.ndarray  # (P',) share of the pairs of one speaker that are not
+    false_rejects: np.ndarray  # (P',) share of the pairs of one speaker that are rejected
 
 
 def all_pairs(embeddings: np.ndarray, speakers: Sequence[str]) -> Trials:
@@ -37,22 +38,17 @@ def all_pairs(embeddings: np.ndarray, speakers: Sequence[str]) -> Trials:
 
 
 def detection_errors(trials: Trials) -> DetectionErrors:
-    """Both shares of errors at every threshold that makes a difference.
+    """Both error rates at every threshold that makes a difference (scikit-learn's detection error trade-off).
 
     Raises:
         ValueError: no pair of one speaker, or none of two.
     """
     scores, is_same = trials
-    same, different = is_same.sum(), (~is_same).sum()
-    if same == 0 or different == 0:
-        raise ValueError(f"{same} pairs of one speaker and {different} of two: there must be some of both.")
-    order = np.argsort(scores, kind="stable")
-    scores, is_same = scores[order], is_same[order]
-    first = np.flatnonzero(np.diff(scores, prepend=-np.inf) > 0)  # of each run of equal scores
-    below_same = np.concatenate([[0], np.cumsum(is_same)])  # (P + 1,) pairs of one speaker among the p lowest
-    at = np.append(first, len(scores))
-    thresholds = np.append(scores[first], np.inf)
-    return DetectionErrors(thresholds, 1 - (at - below_same[at]) / different, below_same[at] / same)
+    if is_same.all() or not is_same.any():
+        same = is_same.sum()
+        raise ValueError(f"{same} pairs of one speaker and {len(is_same) - same} of two: there must be some of both.")
+    false_accepts, false_rejects, thresholds = det_curve(is_same, scores)
+    return DetectionErrors(thresholds, false_accepts, false_rejects)
 
 
 def error_rates_at(trials: Trials, threshold: float) -> tuple[float, float]:
@@ -62,13 +58,12 @@ def error_rates_at(trials: Trials, threshold: float) -> tuple[float, float]:
 
 
 def equal_error_rate(errors: DetectionErrors) -> tuple[float, float]:
-    """The share of errors where both are equally frequent, and the threshold there.
+    """The error rate where false accepts and false rejects are equally frequent, and the threshold there.
 
-    Where both jump over each other between two thresholds, the line between them says where they would meet.
+    Where one jumps past the other between two thresholds, the line between them says where they would meet.
     """
-    gap = errors.false_rejects - errors.false_accepts  # rises from -1 to 1
+    gap = errors.false_rejects - errors.false_accepts  # (P',) rises from <= 0 to >= 0
+    rate = np.interp(0, gap, errors.false_accepts)
+    finite = errors.thresholds[np.isfinite(errors.thresholds)]
     after = int(np.argmax(gap >= 0))  # the first threshold that rejects at least as often
-    before = after - 1
-    share = -gap[before] / (gap[after] - gap[before])  # of the way from before to after
-    rate = errors.false_accepts[before] + share * (errors.false_accepts[after] - errors.false_accepts[before])
-    return float(rate), float(errors.thresholds[after if np.isfinite(errors.thresholds[after]) else before])
+    return float(rate), float(finite[min(after, len(finite) - 1)])

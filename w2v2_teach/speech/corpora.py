@@ -19,6 +19,7 @@ from w2v2_teach.config import SAMPLE_RATE
 from w2v2_teach.files import DATA
 from w2v2_teach.speech import downloads
 from w2v2_teach.speech.audio import count_samples, load_audio
+from w2v2_teach.speech.downloads import CorpusNotFound, DownloadError
 from w2v2_teach.speech.intervals import Interval
 
 FSDD_URL = "https://github.com/Jakobovski/free-spoken-digit-dataset/archive/refs/tags/v1.0.10.tar.gz"
@@ -27,10 +28,6 @@ DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight"
 
 LIBROSA_URL = "https://librosa.org/data/audio/"
 LIBROSA_EXCERPTS = ("5703-47212-0000", "3436-172162-0000", "198-209-0000")  # librosa calls them libri1, libri2, libri3
-
-
-class CorpusNotFound(FileNotFoundError):
-    """The corpus is not on this machine; the message says how to get it."""
 
 
 class CorpusTooShort(ValueError):
@@ -173,6 +170,8 @@ def _fetch_fsdd(url: str, checksums: dict[str, str], folder: Path) -> Path:
             downloads.extract(archive, Path(scratch))
             downloads.verify(Path(scratch) / FSDD_ARCHIVE_ROOT / "recordings", checksums)
             (Path(scratch) / FSDD_ARCHIVE_ROOT).rename(folder)
+    except OSError as error:
+        raise DownloadError(f"{folder} cannot be written: {error}") from error
     finally:
         archive.unlink()  # unpacked, or of no use
     return folder / "recordings"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gzip
-import hashlib
+import logging
 import os
 import tarfile
 import zlib
@@ -21,9 +21,22 @@ class DownloadError(RuntimeError):
     """A file could not be fetched, or is not what its publisher released; the message says which and why."""
 
 
+class CorpusNotFound(FileNotFoundError):
+    """The corpus is not on this machine; the message says how to get it."""
+
+
 def data_folders() -> list[Path]:
-    """Where corpora are looked for: the folder that `$W2V2_TEACH_DATA` names, if any, then `cache_folder()`."""
+    """Where corpora are looked for: the folder that `$W2V2_TEACH_DATA` names, if any, then `cache_folder()`.
+
+    Raises:
+        CorpusNotFound: `$W2V2_TEACH_DATA` names no folder.
+    """
     given = os.environ.get("W2V2_TEACH_DATA")
+    if given and not Path(given).is_dir():
+        raise CorpusNotFound(
+            f"$W2V2_TEACH_DATA is {given}, and there is no such folder: set it to the folder that holds your corpora, "
+            "or unset it"
+        )
     return [*([Path(given)] if given else []), cache_folder()]
 
 
@@ -32,8 +45,8 @@ def cache_folder() -> Path:
     return Path(pooch.os_cache("w2v2_teach"))
 
 
-def download(url: str, path: Path, sha256: str | None = None, progress: bool = True) -> Path:
-    """Fetch `url` into `path`, unless it is there already.
+def download(url: str, path: Path, known_hash: str | None = None, progress: bool = True) -> Path:
+    """Fetch `url` into `path`, unless it is there already with that hash.
 
     The bytes go into `path` + ".part" first, which becomes `path` only when it is complete and right. An interrupted
     download leaves the part, and the next call asks the server for the rest alone.
@@ -41,28 +54,43 @@ def download(url: str, path: Path, sha256: str | None = None, progress: bool = T
     Args:
         url: what to fetch.
         path: the file to write; its folder is made where it is missing.
-        sha256: the checksum of the whole file in hexadecimal, where it is known.
+        known_hash: hash of the whole file, where it is known: a SHA-256 in hexadecimal, or "md5:" and an MD5.
         progress: show a progress bar.
 
     Returns:
         `path`
 
     Raises:
-        DownloadError: no network, an answer other than success, a file that broke off, or a checksum that differs.
+        DownloadError: no network, an answer other than success, a file that broke off, a hash that differs, or a
+            folder that cannot be written to (which is noticed before anything is fetched).
     """
-    if path.exists() and _matches(path, sha256):
-        return path
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
+
+    def resume(url: str, output: str, _: pooch.Pooch | None) -> None:
+        part = path.with_name(path.name + ".part")
+        _fetch(url, part, progress)
+        part.replace(output)  # pooch compares its hash, and moves it to `path` or deletes it
+
+    pooch.get_logger().setLevel(logging.WARNING)  # its notes on hashes are for programmers
+    try:
+        pooch.retrieve(url, known_hash, path.name, path.parent, downloader=resume)
+    except ValueError as error:  # pooch's word for a hash that differs
+        raise DownloadError(f"{path.name} is corrupted: what {url} sent does not have the hash {known_hash}") from error
+    except OSError as error:
+        raise DownloadError(f"{path} cannot be written: {error}. Make its folder writable, or make room") from error
+    return path
+
+
+def _fetch(url: str, part: Path, progress: bool) -> None:
+    """Fetch into `part` what it does not hold yet: pooch's own downloaders always begin anew."""
     have = part.stat().st_size if part.exists() else 0
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
     try:
         with requests.get(url, headers=headers, stream=True, timeout=60) as response:
             if have and _cannot_resume(response, have):
                 part.unlink()
-                return download(url, path, sha256, progress)
+                return _fetch(url, part, progress)
             response.raise_for_status()
-            _write(response, part, have if response.status_code == 206 else 0, progress)
+            return _write(response, part, have if response.status_code == 206 else 0, progress)
     except requests.HTTPError as error:
         answer = error.response
         raise DownloadError(f"{url} cannot be fetched: it answers {answer.status_code} {answer.reason}") from error
@@ -70,11 +98,6 @@ def download(url: str, path: Path, sha256: str | None = None, progress: bool = T
         raise DownloadError(
             f"{url} cannot be reached ({type(error).__name__}): is there a network connection?"
         ) from error
-    if not _matches(part, sha256):
-        part.unlink()
-        raise DownloadError(f"{path.name} is corrupted: what {url} sent does not have the SHA-256 {sha256}")
-    part.replace(path)
-    return path
 
 
 def _cannot_resume(response: requests.Response, have: int) -> bool:
@@ -123,6 +146,8 @@ def extract(archive: Path, folder: Path) -> None:
             tar.extractall(root)
     except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError) as error:
         raise DownloadError(f"{archive} is not a complete .tar.gz archive: {error}") from error
+    except OSError as error:  # no room, or no permission
+        raise DownloadError(f"{archive.name} cannot be unpacked into {folder}: {error}") from error
 
 
 def read_checksums(path: Path) -> dict[str, str]:
@@ -138,7 +163,9 @@ def verify(folder: Path, checksums: Mapping[str, str]) -> None:
         DownloadError: names the files that are missing and the files that differ (the first three of each).
     """
     missing = [name for name in checksums if not (folder / name).is_file()]
-    differing = [name for name in checksums if name not in missing and sha256_of(folder / name) != checksums[name]]
+    differing = [
+        name for name, sha256 in checksums.items() if name not in missing and pooch.file_hash(folder / name) != sha256
+    ]
     problems = [
         f"{len(names)} {what} ({', '.join(names[:3])}{', …' if len(names) > 3 else ''})"
         for what, names in (("missing", missing), ("with a wrong checksum", differing))
@@ -146,16 +173,3 @@ def verify(folder: Path, checksums: Mapping[str, str]) -> None:
     ]
     if problems:
         raise DownloadError(f"{folder} is not what was published: of {len(checksums)} files, {' and '.join(problems)}")
-
-
-def _matches(path: Path, sha256: str | None) -> bool:
-    return sha256 is None or sha256_of(path) == sha256
-
-
-def sha256_of(path: Path) -> str:
-    """The SHA-256 of a file, in hexadecimal."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
