@@ -40,6 +40,39 @@ def test_ids_and_texts_are_transformers(vocabulary, text, tmp_path):
     assert vocabulary.decode(ids) == theirs.decode(ids, group_tokens=False).lower()
 
 
+@pytest.mark.parametrize("texts", [["Hello World", "hello world"], ["Ab"], ["HELLO", "hello"]])
+def test_letters_of_both_cases_are_told_apart(texts, tmp_path):
+    Vocabulary.from_texts(texts).save(tmp_path)
+    vocabulary = Vocabulary.load(tmp_path / "vocab.json")
+    assert [vocabulary.decode(vocabulary.encode(text)) for text in texts] == texts
+    with pytest.raises(VocabularyError, match="no token for 'X' in"):
+        vocabulary.encode(f"{texts[0]}X")
+
+
+def test_capitals_alone_stand_for_lower_case():
+    vocabulary = Vocabulary.from_texts(["HELLO WORLD"])
+    assert vocabulary.encode("HELLO WORLD") == vocabulary.encode("hello world")
+    assert vocabulary.decode(vocabulary.encode("HELLO WORLD")) == "hello world"
+    with pytest.raises(VocabularyError, match="no token for 'ß' in 'heß'"):  # whose capital would be two letters
+        Vocabulary.from_texts(["HES"]).encode("heß")
+
+
+def test_white_space_and_the_delimiter_get_no_character_of_their_own():
+    vocabulary = Vocabulary.from_texts(["a\tb\n", "a\u00a0|"])
+    assert vocabulary.tokens == ("<pad>", "|", "a", "b")
+    assert vocabulary.decode(vocabulary.encode("a\tb\n")) == "a b"
+    with pytest.raises(VocabularyError, match=r"no token for '\|' in 'a \|'"):
+        vocabulary.encode("a\u00a0|")
+
+
+@pytest.mark.parametrize("token", ["th", "", " ", "\t", "e\u0301", "<s", "a b"])
+def test_a_token_that_no_text_can_hold_is_refused(token, tmp_path):
+    (tmp_path / "vocab.json").write_text(json.dumps({"<pad>": 0, "|": 1, "<s>": 2, "[UNK]": 3, "t": 4, token: 5}))
+    with pytest.raises(VocabularyError, match=r"vocab\.json is no vocabulary: a token must be one") as error:
+        Vocabulary.load(tmp_path / "vocab.json")
+    assert str(error.value).endswith(f"these are not: {token!r}")
+
+
 def test_labels_are_not_collapsed_and_special_tokens_vanish():
     vocabulary = Vocabulary(PUBLISHED)
     l = vocabulary.encode("l")  # noqa: E741

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from w2v2_teach.files import replacing
 
 BLANK, DELIMITER = "<pad>", "|"  # as Hugging Face writes them: the blank has id 0, and "|" stands for the space
+SPECIAL = re.compile(r"<[^<>\s]+>|\[[^\[\]\s]+\]")  # tokens that are no characters
 FILE = "vocab.json"
 
 
@@ -17,17 +19,19 @@ class VocabularyError(ValueError):
 
 
 class Vocabulary:
-    """Tokens of a recognizer. Texts are in lower case, whatever the case of the tokens.
+    """The tokens of a recognizer: the blank, a delimiter between words, and single characters.
 
-    Published vocabularies hold capital letters and some tokens that are no characters (<s>, </s>, <unk>): these never
-    come out of a text, and vanish from one.
+    Published vocabularies also hold special tokens (<s>, </s>, <unk>): these never come out of a text, and vanish from
+    one. Where all letters are capitals, texts are in lower case nevertheless; a vocabulary with letters of both cases
+    tells them apart, in texts too.
     """
 
     def __init__(self, tokens: Sequence[str]) -> None:
         """Give the tokens in the order of their ids, "<pad>" first and "|" anywhere.
 
         Raises:
-            VocabularyError: a token that occurs twice, another first one, or no "|".
+            VocabularyError: a token that occurs twice, another first one, no "|", or a token that is neither special
+                nor one visible character.
         """
         self.tokens = tuple(tokens)
         self.blank = 0
@@ -35,16 +39,25 @@ class Vocabulary:
             raise VocabularyError(f"two tokens are the same: {' '.join(self.tokens)}")
         if self.tokens[:1] != (BLANK,) or DELIMITER not in self.tokens:
             raise VocabularyError(f"needed are {BLANK!r} with id 0 and {DELIMITER!r}: {' '.join(self.tokens)}")
-        self._capitals = any(len(token) == 1 and token.isupper() for token in self.tokens)
+        if bad := [t for t in self.tokens if not SPECIAL.fullmatch(t) and (len(t) != 1 or t.isspace())]:
+            raise VocabularyError(
+                f"a token must be one visible character, or a special one such as <s> or [UNK]; these are not: "
+                f"{', '.join(map(repr, bad))}"
+            )
+        characters = [token for token in self.tokens if len(token) == 1]
+        self._capitals = any(c.isupper() for c in characters) and not any(c.islower() for c in characters)
         # what each token is in a text: the space, a character, or nothing
-        self._written = [" " if t == DELIMITER else t if len(t) == 1 else "" for t in self.tokens]
+        self._written = [" " if t == DELIMITER else self._fold(t) if len(t) == 1 else "" for t in self.tokens]
         self._ids = {character: i for i, character in enumerate(self._written) if character}
 
     @classmethod
     def from_texts(cls, texts: Iterable[str]) -> Vocabulary:
-        """The blank, the delimiter, and every character of the texts, sorted."""
-        characters = {character for text in texts for character in text}
-        return cls([BLANK, DELIMITER, *sorted(characters - {" "})])
+        """The blank, the delimiter, and every visible character of the texts, sorted.
+
+        A "|" in a text gets no character of its own: `encode` refuses that text.
+        """
+        characters = {character for text in texts for character in text if not character.isspace()}
+        return cls([BLANK, DELIMITER, *sorted(characters - {DELIMITER})])
 
     @classmethod
     def load(cls, path: str | Path) -> Vocabulary:
@@ -76,16 +89,17 @@ class Vocabulary:
         Raises:
             VocabularyError: a character without a token; names all of them, and the text.
         """
-        text = " ".join(text.split())
-        known = {c.lower() for c in self._ids} if self._capitals else self._ids
-        if unknown := sorted(set(text).difference(known)):
+        text = self._fold(" ".join(text.split()))
+        if unknown := sorted(set(text).difference(self._ids)):
             raise VocabularyError(f"no token for {' '.join(map(repr, unknown))} in {text!r}")
-        return [self._ids[character] for character in (text.upper() if self._capitals else text)]
+        return [self._ids[character] for character in text]
 
     def decode(self, ids: Iterable[int]) -> str:
         """Ids → text, one character each: repeats stay, for these are labels and not frames (see `greedy_decode`).
 
         Spaces at the ends, and second ones in a row, are dropped.
         """
-        text = " ".join("".join(self._written[i] for i in ids).split())
+        return " ".join("".join(self._written[i] for i in ids).split())
+
+    def _fold(self, text: str) -> str:
         return text.lower() if self._capitals else text
