@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
 from typing import Any
 
+from w2v2_teach.errors import CourseError
 
-class SettingsError(ValueError):
+
+class SettingsError(CourseError, ValueError):
     """A setting that makes no sense, or that differs from the run that is to be resumed."""
 
 
