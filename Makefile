@@ -1,4 +1,4 @@
-# Two commands: `make lab` opens the course, `make test` runs everything. Both set up .venv first where it is missing.
+# `make help` lists the targets. Every target sets up .venv first where it is missing.
 PYTHON ?= python3
 ARGS ?=
 BIN := .venv/bin
@@ -6,20 +6,31 @@ INSTALLED := .venv/installed
 # Jupyter wants to be told that its user is root, as in a container; it listens on loopback only, and asks for a token.
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 CODE := w2v2_teach tests tools benchmarks data notebooks conftest.py
+# Two files at a time; a file's tests, and a notebook's cells, stay in order.
+PYTEST := $(BIN)/python -m pytest --numprocesses=2 --dist=loadfile
 
-.PHONY: lab test lint format notebooks html parity speed pretraining_step label_efficiency recipes objectives speakers keywords explorers clean
+.PHONY: help lab unit test lint format notebooks html parity speed pretraining_step label_efficiency recipes objectives speakers keywords explorers clean
+.DEFAULT_GOAL := help
 
-lab: $(INSTALLED)
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z_]+:.*## / { printf "make %-18s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+lab: $(INSTALLED) ## open the course in JupyterLab; without a screen: make lab ARGS=--no-browser
 	$(BIN)/jupyter lab --ip=127.0.0.1 --LabApp.default_url=/lab/tree/notebooks/00_welcome.ipynb $(AS_ROOT) $(ARGS)
 
-test: $(INSTALLED) lint ## two files at a time; a file's tests, and a notebook's cells, stay in order
-	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile $(ARGS)
+unit: $(INSTALLED) ## the quick tests, at most 3 minutes: no notebooks, no browser, no long trainings
+	$(PYTEST) -m "not slow" --ignore=tests/notebooks --ignore=tests/browser tests $(ARGS)
 
-lint: $(INSTALLED)
+test: $(INSTALLED) lint ## everything: lint, all tests, all notebooks, the browser; one file: make test ARGS=tests/test_model.py
+	$(PYTEST) $(ARGS)
+
+lint: $(INSTALLED) ## check style and declared dependencies
 	$(BIN)/ruff check $(CODE)
 	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/deptry --no-ansi w2v2_teach notebooks
+	$(BIN)/deptry --no-ansi tests tools benchmarks data --exclude '\.venv' --ignore DEP002,DEP004
 
-format: $(INSTALLED)
+format: $(INSTALLED) ## mend what lint finds in the style, where that can be done safely
 	$(BIN)/ruff check --fix $(CODE)
 	$(BIN)/ruff format $(CODE)
 
@@ -29,13 +40,20 @@ notebooks: $(INSTALLED) ## run notebooks in place: make notebooks ARGS=02
 html: $(INSTALLED) ## a page of each notebook, for readers without Jupyter: make html ARGS=notebooks/02_feature_encoder.ipynb
 	$(BIN)/python tools/export_html.py $(ARGS)
 
+parity: ## compare every stage with transformers, weights copied
+speed: ## compare the model's speed with transformers'
+pretraining_step: ## compare whole updates of pre-training with transformers'
+objectives: ## pre-train with each objective and measure what was learned (hours)
+speakers: ## train and measure speaker verification (minutes)
+keywords: ## train and measure keyword spotting (hours)
+explorers: ## measure how fast the explorers open and answer
 parity speed pretraining_step objectives speakers keywords explorers: $(INSTALLED)
 	$(BIN)/python benchmarks/$@.py $(ARGS)
 
-label_efficiency: $(INSTALLED)
+label_efficiency: $(INSTALLED) ## measure what pre-training is worth in minutes of labels (hours)
 	$(BIN)/python benchmarks/finetuning.py labels
 
-recipes: $(INSTALLED)
+recipes: $(INSTALLED) ## compare recipes of fine-tuning (hours)
 	$(BIN)/python benchmarks/finetuning.py recipes
 
 $(INSTALLED): pyproject.toml constraints.txt tools/install.py
@@ -43,5 +61,5 @@ $(INSTALLED): pyproject.toml constraints.txt tools/install.py
 	@$(PYTHON) tools/install.py
 	@touch $@
 
-clean:
+clean: ## remove .venv
 	rm -rf .venv

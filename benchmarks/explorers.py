@@ -20,12 +20,12 @@ import numpy as np
 import torch
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from w2v2_teach.audio import normalise
-from w2v2_teach.corpus import toy_speech
-from w2v2_teach.display import versions
+from w2v2_teach.course.environment import versions
+from w2v2_teach.course.widgets.attention import AttentionExplorer
 from w2v2_teach.files import DATA
 from w2v2_teach.model import Wav2Vec2ForPreTraining
-from w2v2_teach.widgets.attention import AttentionExplorer
+from w2v2_teach.speech.audio import normalize
+from w2v2_teach.speech.corpora import toy_speech
 
 RESULTS = Path(__file__).with_suffix(".json")
 T, HEADS, LAYERS, HOP, FIRST = 400, 8, 4, 0.02, 0.0125
@@ -75,7 +75,7 @@ def speech() -> tuple[dict[str, torch.Tensor], torch.Tensor]:
     sound = torch.cat([u.waveform() for u in toy_speech().split("test")[:12]])
     stretches = sound[:SAMPLES], sound[SAMPLES : 2 * SAMPLES]
     with torch.no_grad():
-        both = [model.wav2vec2(normalise(x)[None], output_attentions=True).attentions for x in stretches]
+        both = [model.wav2vec2(normalize(x)[None], output_attentions=True).attentions for x in stretches]
     maps = {f"layer {i}": torch.cat([a[0], b[0]]) for i, (a, b) in enumerate(zip(*both, strict=True), start=1)}
     return maps, stretches[0]
 

@@ -19,13 +19,13 @@ from typing import NamedTuple
 
 import torch
 
-from w2v2_teach.corpus import toy_speech
-from w2v2_teach.decoding import NGramModel
-from w2v2_teach.display import versions
+from w2v2_teach.course.environment import versions
+from w2v2_teach.decoding.ngram import NGramModel
+from w2v2_teach.decoding.transcription import Recognizer
 from w2v2_teach.files import replacing
-from w2v2_teach.finetuning import SCRATCH
-from w2v2_teach.recognition import recognition_metrics
-from w2v2_teach.transcription import Recogniser
+from w2v2_teach.speech.corpora import toy_speech
+from w2v2_teach.tasks.asr import recognition_metrics
+from w2v2_teach.tasks.finetuning import SCRATCH
 
 RUNS = Path("runs/finetuning")
 SEEDS = 0, 1, 2
@@ -109,9 +109,9 @@ def result_of(run: Run) -> dict[str, object]:
 def measured(run: Run) -> dict[str, float]:
     """Error rates on the test speakers; the n-gram model knows the sentences of all train utterances."""
     corpus = toy_speech()
-    recogniser = Recogniser.from_pretrained(run.folder / "model")
+    recognizer = Recognizer.from_pretrained(run.folder / "model")
     language_model = NGramModel.from_texts([utterance.text for utterance in corpus.split("train")])
-    return recognition_metrics(recogniser.model, recogniser.vocabulary, corpus.split("test"), language_model)
+    return recognition_metrics(recognizer.model, recognizer.vocabulary, corpus.split("test"), language_model)
 
 
 def summary(results: list[dict[str, object]]) -> list[dict[str, object]]:

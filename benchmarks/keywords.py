@@ -17,16 +17,16 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from w2v2_teach.batching import padded_batches
-from w2v2_teach.corpus import DIGITS, Corpus, fsdd, toy_speech
-from w2v2_teach.display import versions
-from w2v2_teach.encoder_memory import EncoderMemory
-from w2v2_teach.evaluation import linear_probe
+from w2v2_teach.analysis.probes import linear_probe
+from w2v2_teach.course.environment import versions
 from w2v2_teach.files import replacing
 from w2v2_teach.heads import Wav2Vec2ForSequenceClassification, mean_pooling
-from w2v2_teach.keywords import KEYWORDS, KeywordSpotting, cut_keywords, predicted_words
 from w2v2_teach.model import Wav2Vec2Model
-from w2v2_teach.trainer import Trainer
+from w2v2_teach.speech.batching import padded_batches
+from w2v2_teach.speech.corpora import DIGITS, Corpus, fsdd, toy_speech
+from w2v2_teach.tasks.encoder_memory import EncoderMemory
+from w2v2_teach.tasks.keywords import KEYWORDS, KeywordSpotting, cut_keywords, predicted_words
+from w2v2_teach.training.trainer import Trainer
 
 RUNS = Path("runs/keywords")
 RESULT = Path(__file__).with_suffix(".json")
@@ -108,7 +108,7 @@ def main() -> None:
         others = Corpus(f"all but {speaker}", [u for u in people if u.speaker != speaker])
         model = trained(speaker, memory, others, Corpus(f"some of {speaker}", own[::25]), **FEWER)
         content["people"][speaker] = result(model, own, DIGITS)
-        content["people_accuracy"] = float(np.mean([line["accuracy"] for line in content["people"].values()]))
+        content["fsdd_accuracy"] = float(np.mean([line["accuracy"] for line in content["people"].values()]))
         save(content)
     file = RUNS / "probes.json"
     if not file.is_file():
@@ -130,7 +130,7 @@ def table(content: dict) -> str:
     rows |= {f"FSDD digits, {speaker}": line for speaker, line in content["people"].items()}
     lines += [f"| {name} | {line['words']} | {100 * line['accuracy']:.1f} |" for name, line in rows.items()]
     return "\n".join(
-        [*lines, f"| FSDD digits, mean of {len(content['people'])} | | {100 * content['people_accuracy']:.1f} |"]
+        [*lines, f"| FSDD digits, mean of {len(content['people'])} | | {100 * content['fsdd_accuracy']:.1f} |"]
     )
 
 

@@ -15,23 +15,23 @@ from typing import Any, NamedTuple
 
 import torch
 
+from w2v2_teach.analysis.probes import context_metrics
 from w2v2_teach.config import MICRO, Wav2Vec2Config
-from w2v2_teach.corpus import toy_speech
-from w2v2_teach.display import versions
-from w2v2_teach.evaluation import contrastive_metrics
+from w2v2_teach.course.environment import versions
 from w2v2_teach.files import replacing
 from w2v2_teach.model import Wav2Vec2ForPreTraining
-from w2v2_teach.objective_tasks import OBJECTIVES, VariedPretraining
-from w2v2_teach.pretraining import RECIPES, Pretraining
-from w2v2_teach.probes import context_metrics
-from w2v2_teach.trainer import Trainer
+from w2v2_teach.speech.corpora import toy_speech
+from w2v2_teach.tasks.evaluation import contrastive_metrics
+from w2v2_teach.tasks.objectives import OBJECTIVES, PretrainingVariant
+from w2v2_teach.tasks.pretraining import RECIPES, Pretraining
+from w2v2_teach.training.trainer import Trainer
 
 RUNS = Path("runs/objectives")
 RESULTS = Path(__file__).with_suffix(".json")
 SEEDS = 0, 1, 2
 UPDATES = 400
 COLLAPSE_UPDATES = 100  # where the quantizer is trained jointly, there is nothing to see later
-TASKS = {**OBJECTIVES, "masked": VariedPretraining}
+TASKS = {**OBJECTIVES, "masked": PretrainingVariant}
 EXAM = {"mask_time_length": MICRO.mask_time_length, "num_negatives": MICRO.num_negatives}  # the same for all M and K
 
 

@@ -8,9 +8,9 @@ BASE and LARGE are built in full size with random weights (seed 0), so it takes 
 import torch
 
 from w2v2_teach.config import BASE, LARGE, TINY, Wav2Vec2Config
-from w2v2_teach.display import versions
+from w2v2_teach.course.environment import versions
 from w2v2_teach.model import Wav2Vec2Model
-from w2v2_teach.reference import stage_differences, transformers_twin
+from w2v2_teach.reference import stage_differences, to_transformers
 
 CONFIGS = {"BASE": BASE, "LARGE": LARGE, "TINY": TINY}
 LENGTHS = torch.tensor([16_000, 11_234])  # samples of the two utterances in a batch
@@ -20,7 +20,7 @@ def parity(config: Wav2Vec2Config) -> dict[str, dict[str, float]]:
     """Largest difference of each stage, on a whole batch and on the same batch with padding masked."""
     torch.manual_seed(0)
     model = Wav2Vec2Model(config).eval()
-    twin = transformers_twin(model)
+    twin = to_transformers(model)
     ours, theirs = (sum(p.numel() for p in m.parameters()) for m in (model, twin))
     assert ours == theirs, f"{ours:,} parameters here, {theirs:,} in transformers"
     mask = (torch.arange(int(LENGTHS.max())) < LENGTHS[:, None]).long()  # (B, L)
@@ -31,7 +31,7 @@ def parity(config: Wav2Vec2Config) -> dict[str, dict[str, float]]:
     }
 
 
-def summarise(differences: dict[str, float]) -> dict[str, float]:
+def summarize(differences: dict[str, float]) -> dict[str, float]:
     """One line for all hidden states and one for all attentions; the other stages as they are."""
     rows = {}
     for stage, value in differences.items():
@@ -44,7 +44,7 @@ def main() -> None:
     columns = {}
     for name, config in CONFIGS.items():
         for case, differences in parity(config).items():
-            columns[f"{name} {case}"] = summarise(differences)
+            columns[f"{name} {case}"] = summarize(differences)
     stages = list(next(iter(columns.values())))
     print(f"{versions()}\n")
     print(f"| largest difference to transformers | {' | '.join(columns)} |")

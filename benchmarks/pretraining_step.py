@@ -30,7 +30,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers.models.wav2vec2.modeling_wav2vec2 import _compute_mask_indices, _sample_negative_indices
 
 from w2v2_teach.config import BASE, TINY, Wav2Vec2Config
-from w2v2_teach.display import device, versions
+from w2v2_teach.course.environment import device, versions
 from w2v2_teach.losses import sample_negatives
 from w2v2_teach.masking import time_mask
 from w2v2_teach.model import Wav2Vec2ForPreTraining

@@ -16,16 +16,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from w2v2_teach.batching import padded_batches
-from w2v2_teach.corpus import Corpus, fsdd, toy_speech
-from w2v2_teach.display import versions
-from w2v2_teach.encoder_memory import EncoderMemory
+from w2v2_teach.analysis.verification import Trials, all_pairs, detection_errors, equal_error_rate
+from w2v2_teach.course.environment import versions
 from w2v2_teach.files import replacing
 from w2v2_teach.heads import Wav2Vec2ForSpeakerVerification, statistics_pooling
 from w2v2_teach.losses import arcface_loss
 from w2v2_teach.model import Wav2Vec2Model
-from w2v2_teach.speakers import SpeakerRecognition, speaker_trials
-from w2v2_teach.verification import Trials, all_pairs, detection_errors, equal_error_rate
+from w2v2_teach.speech.batching import padded_batches
+from w2v2_teach.speech.corpora import Corpus, fsdd, toy_speech
+from w2v2_teach.tasks.encoder_memory import EncoderMemory
+from w2v2_teach.tasks.speakers import SpeakerRecognition, speaker_trials
 
 RESULT = Path(__file__).with_suffix(".json")
 PRETRAINED = "tiny-pretrained"
@@ -120,7 +120,7 @@ def main() -> None:
             model = new_model(seed, train, dev)
             remember.attach(model.wav2vec2)  # the frozen encoder is the same in all of them
             train_head(model, x, labels, margin)
-            trials = {key: speaker_trials(model, speech) for key, speech in (("eer", test), ("people_eer", people))}
+            trials = {key: speaker_trials(model, speech) for key, speech in (("eer", test), ("fsdd_eer", people))}
             rates = {key: equal_error_rate(detection_errors(t))[0] for key, t in trials.items()}
             content["runs"].append({"loss": name, "seed": seed, "trials": len(trials["eer"].scores), **rates})
             if seed == SEEDS[0]:
@@ -133,7 +133,7 @@ def main() -> None:
 
 def summary(runs: list[dict]) -> dict[str, dict[str, float]]:
     """Mean and spread (largest minus smallest) over the seeds."""
-    rates = {key: [run[key] for run in runs] for key in ("eer", "people_eer")}
+    rates = {key: [run[key] for run in runs] for key in ("eer", "fsdd_eer")}
     return {key: {"mean": statistics.mean(r), "spread": max(r) - min(r)} for key, r in rates.items()}
 
 
@@ -144,7 +144,7 @@ def table(content: dict) -> str:
     best = min(content["pretrained_eer_by_layer"])
     lines.append(f"| pooled features of the best layer, no training | {100 * best:.1f} | |")
     for name, line in content["summary"].items():
-        rates = (f"{100 * line[k]['mean']:.1f} ± {50 * line[k]['spread']:.1f}" for k in ("eer", "people_eer"))
+        rates = (f"{100 * line[k]['mean']:.1f} ± {50 * line[k]['spread']:.1f}" for k in ("eer", "fsdd_eer"))
         lines.append(f"| {name} | {' | '.join(rates)} |")
     return "\n".join(lines)
 

@@ -12,9 +12,9 @@ from collections.abc import Callable
 import torch
 
 from w2v2_teach.config import BASE, TINY, Wav2Vec2Config
-from w2v2_teach.display import device, versions
+from w2v2_teach.course.environment import device, versions
 from w2v2_teach.model import Wav2Vec2Model
-from w2v2_teach.reference import transformers_twin
+from w2v2_teach.reference import to_transformers
 
 TURNS = 11
 CASES = [  # name, configuration, B, seconds, with the backward pass?
@@ -47,7 +47,7 @@ def compare(config: Wav2Vec2Config, batch: int, duration: float, backward: bool)
     """Median times of ours and theirs in s; median and largest deviation from it of the ratio, turn by turn."""
     torch.manual_seed(0)
     ours = Wav2Vec2Model(config).to(device()).eval()  # evaluation: dropout would cost both the same, and blur
-    theirs = transformers_twin(ours).to(device())
+    theirs = to_transformers(ours).to(device())
     theirs.set_attn_implementation("sdpa")
     x = torch.randn(batch, round(16_000 * duration), device=device())  # (B, L)
     steps = [step_of(model, x, backward) for model in (ours, theirs)]

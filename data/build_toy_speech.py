@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Annotated, NamedTuple
 
 import numpy as np
+import pooch
 import soundfile
 import soxr
 import typer
@@ -26,8 +27,6 @@ from espeak_ng import SAMPLE_RATE as ESPEAK_RATE
 from toy_card import write_card
 from toy_grammar import plain_text, sentences
 from tqdm import tqdm
-
-from w2v2_teach.downloads import sha256_of
 
 CORPUS = Path(__file__).parent / "toy_speech"
 SAMPLE_RATE = 16_000
@@ -267,7 +266,7 @@ def write_tables(utterances: list[Utterance], folder: Path) -> None:
 def write_checksums(folder: Path) -> None:
     """Write SHA256SUMS, in the format of sha256sum, over the audio and the tables."""
     files = sorted(path for path in folder.rglob("*") if path.suffix in {".opus", ".tsv"})
-    lines = [f"{sha256_of(path)}  {path.relative_to(folder).as_posix()}" for path in files]
+    lines = [f"{pooch.file_hash(path)}  {path.relative_to(folder).as_posix()}" for path in files]
     (folder / "SHA256SUMS").write_text("\n".join(lines) + "\n", encoding="utf8")
 
 

@@ -21,11 +21,11 @@ from safetensors.torch import save_file
 from w2v2_teach.checkpoints import SHIPPED, Pretrained, architecture
 from w2v2_teach.cli import MODELS, TASKS, evaluate
 from w2v2_teach.config import PRESETS, Wav2Vec2Config
-from w2v2_teach.display import versions
+from w2v2_teach.course.environment import versions
 from w2v2_teach.model import Wav2Vec2ForPreTraining
-from w2v2_teach.pretraining import RECIPES
-from w2v2_teach.run_folder import RunFolder, read_metrics
-from w2v2_teach.settings import TrainingSettings, option_name
+from w2v2_teach.tasks.pretraining import RECIPES
+from w2v2_teach.training.run_folder import RunFolder, read_metrics
+from w2v2_teach.training.settings import TrainingSettings, option_name
 
 LAUNCHERS = {
     "pretrain": "OMP_NUM_THREADS=1 torchrun --nproc-per-node 2 -m w2v2_teach.cli",
@@ -125,7 +125,7 @@ Measured by `w2v2-teach evaluate {name}`. All of them are in `evaluation.json`.
 
 {kind.figures(results, model.config)}
 
-## Licence
+## License
 
 Weights and card: CC BY 4.0, as the speech they were made from. The speech is synthetic; nobody's voice is in it.
 """
@@ -195,8 +195,8 @@ KINDS = {
                 "trials": "pairs of utterances that it is measured on",
                 "false_accepts": "false accepts at the threshold of the dev speakers",
                 "false_rejects": "false rejects there",
-                "people_eer": "equal error rate on FSDD",
-                "people_trials": "pairs of recordings",
+                "fsdd_eer": "equal error rate on FSDD",
+                "fsdd_trials": "pairs of recordings",
             },
             "On all pairs of utterances by the toy corpus' four test speakers, whom it has never heard; and on all\n"
             "pairs of FSDD's recordings, by six people and half a second long, of which it has heard none either.",
@@ -208,8 +208,8 @@ KINDS = {
             {
                 "accuracy": "accuracy",
                 "words": "words that it is measured on",
-                "people_accuracy": "accuracy on FSDD's digits",
-                "people_words": "recordings",
+                "fsdd_accuracy": "accuracy on FSDD's digits",
+                "fsdd_words": "recordings",
             },
             "On keywords cut from the sentences of the toy corpus' four test speakers, whom it has never heard; and\n"
             "on FSDD's digits by six people, of whom it has heard nobody: all twenty words are open to it there, too.",

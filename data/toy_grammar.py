@@ -1,6 +1,6 @@
 """The sentences of the toy speech corpus: word classes, templates, and the draw that balances them.
 
-The vocabulary holds no two words that sound alike (no "to" beside "two", no "for" beside "four"), so that a recogniser
+The vocabulary holds no two words that sound alike (no "to" beside "two", no "for" beside "four"), so that a recognizer
 without a language model can in principle write every sentence rightly, and a spotted digit is a digit.
 """
 
@@ -10,7 +10,7 @@ import numpy as np
 
 DIGITS = "zero one two three four five six seven eight nine".split()
 COMMANDS = "yes no up down left right on off stop go".split()
-COLOURS = "red green blue yellow orange purple brown black white grey pink beige".split()
+COLORS = "red green blue yellow orange purple brown black white gray pink beige".split()
 
 WORD_CLASSES: dict[str, list[str]] = {
     "digit": DIGITS,
@@ -20,7 +20,7 @@ WORD_CLASSES: dict[str, list[str]] = {
     "way": "up down".split(),
     "switch": "on off".split(),
     "move": "stop go".split(),
-    "colour": COLOURS,
+    "color": COLORS,
     "weekday": "monday tuesday wednesday thursday friday saturday sunday".split(),
     "daytime": "morning afternoon evening night".split(),
     "weather": "sunny cloudy rainy foggy cold warm stormy icy".split(),
@@ -40,7 +40,7 @@ WORD_CLASSES: dict[str, list[str]] = {
     "quality": "small big old new long short round heavy quiet young strange thin smooth good".split(),
     "where": "near under behind beside above inside outside".split(),
     "rested": "sat slept waited jumped played stood looked laughed".split(),
-    "moved": "walked ran climbed marched travelled rushed".split(),
+    "moved": "walked ran climbed marched traveled rushed".split(),
     "handled": "found lost took bought painted washed pushed pulled measured cleaned fixed".split(),
     "how": "slowly quickly quietly together alone".split(),
     "owner": "my your his her our their".split(),
@@ -55,21 +55,21 @@ TEMPLATES: list[tuple[int, str]] = [  # (how often in one round, sentence)
     (3, "the code is {digit} {digit} {digit} {digit}"),
     (3, "call {digit} {digit} {digit} and ask the {person}"),
     (2, "count {digit}, {digit}, {digit} and then {move}"),
-    (2, "room {digit} is {way} the {colour} {path} on the {side}"),
+    (2, "room {digit} is {way} the {color} {path} on the {side}"),
     (2, "bus {digit} leaves the {place} on {weekday} {daytime}"),
-    (3, "page {digit} of the {colour} book shows the {animal}"),
+    (3, "page {digit} of the {color} book shows the {animal}"),
     (4, "say {command} and {command}, but not {command}"),
-    (2, "{answer}, turn {side} at the {colour} {place}"),
-    (3, "please turn the {colour} {machine} {switch} {when}"),
-    (2, "{move} when the {colour} {machine} is {switch}"),
+    (2, "{answer}, turn {side} at the {color} {place}"),
+    (3, "please turn the {color} {machine} {switch} {when}"),
+    (2, "{move} when the {color} {machine} is {switch}"),
     (2, "go {way} the {path} and stop at the {place}"),
-    (2, "{answer}, the {person} in {colour} said {move}"),
-    (2, "push the {colour} {thing} {way} and say {answer}"),
-    (1, "put the {colour} {thing} {where} {owner} {thing}"),
-    (2, "the {quality} {animal} {rested} {where} the {colour} {thing}"),
+    (2, "{answer}, the {person} in {color} said {move}"),
+    (2, "push the {color} {thing} {way} and say {answer}"),
+    (1, "put the {color} {thing} {where} {owner} {thing}"),
+    (2, "the {quality} {animal} {rested} {where} the {color} {thing}"),
     (1, "{owner} {family} {moved} {how} past the {place}"),
     (2, "the {animal} {moved} {where} the {place} and {rested} {how}"),
-    (2, "{owner} {family} {handled} the {quality} {colour} {thing}"),
+    (2, "{owner} {family} {handled} the {quality} {color} {thing}"),
     (1, "the {person} {handled} {owner} {thing} with pleasure"),
     (1, "{owner} {family} {handled} the {machine} this {daytime}"),
     (2, "the {person} gave {whom} {food} and {drink}"),

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from w2v2_teach import processes
 from w2v2_teach.config import Wav2Vec2Config
+from w2v2_teach.training import distributed
 
 # A model of BASE's style and one of LARGE's, small enough for a test.
 SMALL = {
@@ -47,5 +47,5 @@ def one_thread():
 @pytest.fixture
 def one_of_two(monkeypatch):
     """This process is the second of two."""
-    monkeypatch.setattr(processes, "count", lambda: 2)
-    monkeypatch.setattr(processes, "rank", lambda: 1)
+    monkeypatch.setattr(distributed, "count", lambda: 2)
+    monkeypatch.setattr(distributed, "rank", lambda: 1)

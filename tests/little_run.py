@@ -16,9 +16,9 @@ import torch
 from requirements import require
 
 from w2v2_teach.config import MICRO, Wav2Vec2Config
-from w2v2_teach.corpus import Corpus, train_and_dev
-from w2v2_teach.pretraining import RECIPES, Pretraining, PretrainingSettings
-from w2v2_teach.trainer import Trainer
+from w2v2_teach.speech.corpora import Corpus, train_and_dev
+from w2v2_teach.tasks.pretraining import RECIPES, Pretraining, PretrainingSettings
+from w2v2_teach.training.trainer import Trainer
 
 CONFIG = replace(  # a frame sees 40 samples, every 80; a crop needs 6 frames, 440 samples
     MICRO,

@@ -25,7 +25,9 @@ MASK[1, 2500:] = 0
 
 @pytest.fixture(params=["base_style", "large_style"])
 def shape(request):
-    return replace(request.getfixturevalue(request.param), labels=LABELS, classifier_proj_size=12, xvector_output_dim=6)
+    return replace(
+        request.getfixturevalue(request.param), labels=LABELS, classifier_proj_size=12, speaker_embedding_dim=6
+    )
 
 
 def classifier(shape, **changes) -> Wav2Vec2ForSequenceClassification:

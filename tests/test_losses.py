@@ -1,4 +1,4 @@
-"""The contrastive task by hand, who may be a negative, and the two regularisers."""
+"""The contrastive task by hand, who may be a negative, and the two regularizers."""
 
 import math
 

@@ -9,7 +9,7 @@ import transformers
 from w2v2_teach.config import BASE, LARGE, NOTES, TINY, Wav2Vec2Config
 from w2v2_teach.feature_encoder import receptive_field
 from w2v2_teach.model import Wav2Vec2Model
-from w2v2_teach.reference import stage_differences, transformers_config, transformers_twin
+from w2v2_teach.reference import stage_differences, to_transformers, transformers_config
 
 
 def random_config(seed: int) -> Wav2Vec2Config:
@@ -47,7 +47,7 @@ def padded_batch(config: Wav2Vec2Config, seed: int) -> tuple[torch.Tensor, torch
 def assert_parity(config: Wav2Vec2Config, seed: int) -> None:
     torch.manual_seed(seed)
     model = Wav2Vec2Model(config).eval()
-    twin = transformers_twin(model)
+    twin = to_transformers(model)
     assert sum(p.numel() for p in model.parameters()) == sum(p.numel() for p in twin.parameters())
     input_values, mask = padded_batch(config, seed)
     for attention_mask in (None, mask):
@@ -67,7 +67,7 @@ def test_parity_of_each_style(base_style, large_style):
 
 def test_parity_notices_a_changed_weight(base_style):
     model = Wav2Vec2Model(base_style).eval()
-    twin = transformers_twin(model)
+    twin = to_transformers(model)
     with torch.no_grad():
         model.encoder.layers[1].attention.k_proj.weight[0, 0] += 0.1
     differences = stage_differences(model, twin, torch.randn(1, 4000))
@@ -101,6 +101,17 @@ def test_shapes_and_frame_mask(model):
     assert out.frame_mask.sum(1).tolist() == model.config.frame_lengths(mask.sum(1)).tolist()
 
 
+def test_without_padding_every_frame_is_real_and_attention_gets_no_mask(model):
+    masks = []
+    hook = model.encoder.register_forward_pre_hook(lambda _module, inputs: masks.append(inputs[1]))
+    out = model(torch.randn(2, 4000))
+    hook.remove()
+    assert out.frame_mask.dtype == torch.bool
+    assert out.frame_mask.shape == out.last_hidden_state.shape[:2]
+    assert out.frame_mask.all()
+    assert masks == [None]
+
+
 def test_a_padded_utterance_gives_the_same_frames_as_alone(large_style):
     model = Wav2Vec2Model(large_style).eval()
     input_values, mask = padded_batch(large_style, seed=2)
@@ -123,7 +134,7 @@ def test_masked_frames_become_the_mask_vector(model):
 
 def test_masking_equals_transformers(large_style):
     model = Wav2Vec2Model(large_style).eval()
-    twin = transformers_twin(model)
+    twin = to_transformers(model)
     x = torch.randn(2, 4000)
     masked = torch.rand(2, large_style.frame_lengths(4000)) < 0.3
     ours = model(x, mask_time_indices=masked).last_hidden_state

@@ -17,7 +17,7 @@ from w2v2_teach.objectives import (
     Wav2Vec2ForJointNextToken,
     Wav2Vec2ForNextStep,
     Wav2Vec2ForNextToken,
-    Wav2Vec2ForVariedPreTraining,
+    Wav2Vec2ForPreTrainingVariant,
     next_token_loss,
 )
 
@@ -229,7 +229,7 @@ def masked_batch() -> dict[str, torch.Tensor]:
 
 def test_without_variation_it_is_the_papers_model():
     torch.manual_seed(1)
-    varied = Wav2Vec2ForVariedPreTraining(CONFIG).eval()
+    varied = Wav2Vec2ForPreTrainingVariant(CONFIG).eval()
     torch.manual_seed(1)
     plain = Wav2Vec2ForPreTraining(CONFIG).eval()
     batch = masked_batch()
@@ -238,7 +238,7 @@ def test_without_variation_it_is_the_papers_model():
 
 
 def test_continuous_targets_are_the_latent_frames_themselves():
-    model = Wav2Vec2ForVariedPreTraining(replace(CONFIG, quantize_targets=False)).eval()
+    model = Wav2Vec2ForPreTrainingVariant(replace(CONFIG, quantize_targets=False)).eval()
     assert isinstance(model.quantizer, NoQuantizer)
     batch = masked_batch()
     output, mask = model(**batch), batch["mask_time_indices"]
@@ -253,21 +253,21 @@ def test_continuous_targets_are_the_latent_frames_themselves():
 
 
 def test_quantized_inputs_hear_of_a_sound_only_its_codes():
-    model = Wav2Vec2ForVariedPreTraining(replace(CONFIG, quantize_inputs=True)).eval()
+    model = Wav2Vec2ForPreTrainingVariant(replace(CONFIG, quantize_inputs=True)).eval()
     projection = model.wav2vec2.feature_projection
     z = model.wav2vec2.feature_extractor(batch_of_two()[0])  # (B, T, C)
-    projected, normalised = projection(z)
-    codes = projection.quantizer.logits(normalised).argmax(dim=-1).flatten(0, 1)  # (N, G)
+    projected, normalized = projection(z)
+    codes = projection.quantizer.logits(normalized).argmax(dim=-1).flatten(0, 1)  # (N, G)
     rows = projected.flatten(0, 1)
     for n in range(len(codes)):
         same = (codes == codes[n]).all(dim=1)
         torch.testing.assert_close(rows[same], rows[n].expand(int(same.sum()), -1))
-    torch.testing.assert_close(normalised, projection.layer_norm(z))
+    torch.testing.assert_close(normalized, projection.layer_norm(z))
     assert len(codes.unique(dim=0)) < len(codes), "else nothing could be seen"
 
 
 def test_the_input_quantizer_gets_the_temperature():
-    model = Wav2Vec2ForVariedPreTraining(replace(CONFIG, quantize_inputs=True))
+    model = Wav2Vec2ForPreTrainingVariant(replace(CONFIG, quantize_inputs=True))
     model(**masked_batch(), temperature=0.25)
     assert model.wav2vec2.feature_projection.temperature == 0.25
 
@@ -278,7 +278,7 @@ def test_the_input_quantizer_gets_the_temperature():
         (Wav2Vec2ForNextStep, CAUSAL),
         (Wav2Vec2ForNextToken, CAUSAL),
         (Wav2Vec2ForJointNextToken, CAUSAL),
-        (Wav2Vec2ForVariedPreTraining, replace(CONFIG, quantize_inputs=True, quantize_targets=False)),
+        (Wav2Vec2ForPreTrainingVariant, replace(CONFIG, quantize_inputs=True, quantize_targets=False)),
     ],
 )
 def test_each_model_comes_back_from_disk(tmp_path, model_class, config):

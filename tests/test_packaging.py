@@ -1,9 +1,10 @@
-"""pyproject.toml, constraints.txt and environment.yml tell one story, and set-up fails with one sentence."""
+"""pyproject.toml, constraints.txt and environment.yml agree; set-up fails with one sentence."""
 
 import os
 import re
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,8 @@ from packaging.markers import Marker
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
+
+import w2v2_teach
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -116,8 +119,37 @@ def test_make_lab_serves_the_first_notebook_to_this_machine_alone():
     assert "--no-browser" in command.stdout
 
 
+def test_make_help_has_a_line_for_every_target():
+    text = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    targets = re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    lines = dict(re.findall(r"^make (\w+) +(\S.*)$", text, re.MULTILINE))
+    assert sorted(lines) == sorted(targets[1].split())
+
+
+def test_the_public_ci_runs_every_python():
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8"))
+    assert workflow["jobs"]["test"]["strategy"]["matrix"]["python"] == list(PYTHONS)
+
+
+@pytest.mark.parametrize(
+    "form", sorted((ROOT / ".github" / "ISSUE_TEMPLATE").glob("[!c]*.yml")), ids=lambda path: path.stem
+)
+def test_issue_forms_have_what_github_asks_for(form):
+    content = yaml.safe_load(form.read_text(encoding="utf-8"))
+    assert content["name"]
+    assert content["description"]
+    assert any(part["type"] != "markdown" for part in content["body"])
+
+
 def test_the_readme_names_both_licences_and_both_commands():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     for word in ("MIT", "CC BY 4.0", "make lab", "make test"):
         assert word in readme
     assert re.search(r"MIT License", (ROOT / "LICENSE").read_text(encoding="utf-8"))
+
+
+def test_one_version_everywhere():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert citation["version"] == w2v2_teach.__version__ == metadata.version("w2v2_teach")
+    assert re.findall(r"^## \[(\d.*?)\]", changes, re.MULTILINE)[0] == w2v2_teach.__version__

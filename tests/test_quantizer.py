@@ -8,15 +8,9 @@ import torch
 from transformers.models.wav2vec2.modeling_wav2vec2 import Wav2Vec2GumbelVectorQuantizer
 
 from w2v2_teach.config import BASE, Wav2Vec2Config
-from w2v2_teach.quantizer import (
-    GumbelVectorQuantizer,
-    gumbel_noise,
-    gumbel_softmax,
-    gumbel_temperature,
-    one_hot,
-    perplexity,
-)
+from w2v2_teach.quantizer import GumbelVectorQuantizer, gumbel_noise, gumbel_softmax, one_hot, perplexity
 from w2v2_teach.reference import transformers_config
+from w2v2_teach.training.schedules import gumbel_temperature
 
 TOLERANCE = 1e-5  # of the largest number compared
 SMALL = Wav2Vec2Config(

@@ -1,4 +1,4 @@
-"""A recogniser without weights: each letter is a tone, so that what a file says is known exactly."""
+"""A recognizer without weights: each letter is a tone, so that what a file says is known exactly."""
 
 from dataclasses import replace
 
@@ -7,10 +7,10 @@ import torch
 from torch import nn
 
 from w2v2_teach.config import TINY
+from w2v2_teach.decoding.transcription import Recognizer
+from w2v2_teach.decoding.vocabulary import Vocabulary
 from w2v2_teach.feature_encoder import receptive_field
 from w2v2_teach.heads import CTCOutput
-from w2v2_teach.transcription import Recogniser
-from w2v2_teach.vocabulary import Vocabulary
 
 VOCABULARY = Vocabulary(["<pad>", "|", "a", "b", "c", "d", "e", "f"])
 FIELD = receptive_field(TINY)[-1]
@@ -36,8 +36,8 @@ class Tones(nn.Module):
         return CTCOutput(40 * torch.cat([blank, strengths], dim=2), None)
 
 
-def recogniser() -> Recogniser:
-    return Recogniser(Tones().eval(), VOCABULARY)
+def recognizer() -> Recognizer:
+    return Recognizer(Tones().eval(), VOCABULARY)
 
 
 def speak(text: str, rate: int = 16_000) -> np.ndarray:

@@ -10,20 +10,20 @@ import torch
 from little_run import Little, without_times
 from torch.nn.parallel import DistributedDataParallel
 
-from w2v2_teach import processes
 from w2v2_teach.config import Wav2Vec2Config
-from w2v2_teach.corpus import train_and_dev
-from w2v2_teach.run_folder import RunError
-from w2v2_teach.trainer import Interrupted, Trainer
+from w2v2_teach.speech.corpora import train_and_dev
+from w2v2_teach.training import distributed
+from w2v2_teach.training.run_folder import RunError
+from w2v2_teach.training.trainer import Interrupted, Trainer
 
 FRAMES = [[[1.0, 0.0], [2.0, 0.0], [3.0, 4.0]], [[10.0, 8.0]]]  # three of the first process, one of the second
 
 
 def mean() -> tuple[torch.Tensor, torch.Tensor]:
     """The mean over both, and the gradient of (1·mean + 2·mean), a sum of which each process holds one part."""
-    x = torch.tensor(FRAMES[processes.rank()], requires_grad=True)  # (N, 2)
-    y = processes.mean_over_batch(x)  # (2,)
-    ((processes.rank() + 1) * y.sum()).backward()
+    x = torch.tensor(FRAMES[distributed.rank()], requires_grad=True)  # (N, 2)
+    y = distributed.mean_over_batch(x)  # (2,)
+    ((distributed.rank() + 1) * y.sum()).backward()
     return y.detach(), x.grad
 
 
@@ -59,7 +59,7 @@ def stop_the_second(folder: Path, config: Wav2Vec2Config) -> str:
     """Only one of the two processes gets the signal."""
     records = trainer(folder, config, {"log_every": 1}).records()
     next(records)
-    if processes.rank() == 1:
+    if distributed.rank() == 1:
         os.kill(os.getpid(), signal.SIGTERM)
     try:
         list(records)
@@ -71,7 +71,7 @@ def stop_the_second(folder: Path, config: Wav2Vec2Config) -> str:
 def poison_the_second(folder: Path, config: Wav2Vec2Config) -> str:
     """Only one of the two processes reads what is no sound."""
     training = trainer(folder, config, {"log_every": 1})
-    if processes.rank() == 1:
+    if distributed.rank() == 1:
         read = training.task.dataset.waveform
         training.task.dataset.waveform = lambda index: read(index) * torch.nan
     try:

@@ -31,7 +31,7 @@ def fingerprint(notebook: nbformat.NotebookNode) -> str:
 
 
 def run(path: Path) -> float:
-    """Execute one notebook in its own folder, normalise and write it; returns the seconds it took.
+    """Execute one notebook in its own folder, normalize and write it; returns the seconds it took.
 
     Raises:
         CellExecutionError: a cell failed; the file is unchanged.
@@ -41,14 +41,14 @@ def run(path: Path) -> float:
     folder = {"metadata": {"path": str(path.parent)}}
     NotebookClient(notebook, kernel_name=KERNEL["name"], timeout=120, coalesce_streams=True, resources=folder).execute()
     seconds = time.perf_counter() - start
-    normalise(notebook, seconds)
+    normalize(notebook, seconds)
     partial = path.with_suffix(".part")
     nbformat.write(notebook, partial)
     os.replace(partial, path)
     return seconds
 
 
-def normalise(notebook: nbformat.NotebookNode, seconds: float) -> None:
+def normalize(notebook: nbformat.NotebookNode, seconds: float) -> None:
     """Drop what differs from run to run, and write down the time and the fingerprint."""
     notebook.metadata = {
         "kernelspec": KERNEL,

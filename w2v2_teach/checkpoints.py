@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from w2v2_teach.config import ConfigError, Wav2Vec2Config
+from w2v2_teach.errors import CourseError
 from w2v2_teach.files import DATA, replacing
 
 CONFIG_FILE, WEIGHTS_FILES = "config.json", ("model.safetensors", "pytorch_model.bin")
@@ -28,7 +29,7 @@ MAY_BE_MISSING = {
 Model = TypeVar("Model", bound=nn.Module)
 
 
-class CheckpointError(ValueError):
+class CheckpointError(CourseError, ValueError):
     """A checkpoint that is not there, is damaged, or does not fit; the message names the file and the key."""
 
 
@@ -95,7 +96,7 @@ def save_pretrained(model: nn.Module, folder: str | Path, dtype: torch.dtype = t
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """All tensors of a weights file, under today's names of the weight-normalised convolution.
+    """All tensors of a weights file, under today's names of the weight-normalized convolution.
 
     Raises:
         CheckpointError: the file is truncated or is no weights file.

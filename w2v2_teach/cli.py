@@ -14,31 +14,30 @@ from typing import Annotated, Any
 
 import typer
 
-from w2v2_teach import corpus
-from w2v2_teach.audio import AudioError
 from w2v2_teach.checkpoints import CheckpointError, Pretrained, architecture, pretrained_file
 from w2v2_teach.config import PRESETS, ConfigError
-from w2v2_teach.corpus import CorpusNotFound, CorpusTooShort
-from w2v2_teach.decoding import NGramModel
-from w2v2_teach.display import device, versions
-from w2v2_teach.downloads import DownloadError
-from w2v2_teach.environment import check_environment
-from w2v2_teach.evaluation import evaluate_pretrained
+from w2v2_teach.course.environment import check_environment, device, versions
+from w2v2_teach.decoding.ngram import NGramModel
+from w2v2_teach.decoding.transcription import WINDOW, Recognizer, Transcript, json_line, subtitles
+from w2v2_teach.decoding.vocabulary import Vocabulary, VocabularyError
 from w2v2_teach.files import replacing
-from w2v2_teach.finetuning import Finetuning
 from w2v2_teach.heads import Wav2Vec2ForCTC, Wav2Vec2ForSequenceClassification, Wav2Vec2ForSpeakerVerification
-from w2v2_teach.keywords import KeywordSpotting, evaluate_keyword_model
 from w2v2_teach.model import Wav2Vec2ForPreTraining
-from w2v2_teach.objective_tasks import OBJECTIVES
-from w2v2_teach.pretraining import RECIPES, PretrainingSettings
-from w2v2_teach.processes import process_group
-from w2v2_teach.recognition import SpeechRecognition, evaluate_recogniser
-from w2v2_teach.run_folder import RunError
-from w2v2_teach.settings import SettingsError, TrainingSettings
-from w2v2_teach.speakers import SpeakerRecognition, evaluate_speaker_model
-from w2v2_teach.trainer import Trainer
-from w2v2_teach.transcription import WINDOW, Recogniser, Transcript, json_line, subtitles
-from w2v2_teach.vocabulary import Vocabulary, VocabularyError
+from w2v2_teach.speech import corpora
+from w2v2_teach.speech.audio import AudioError
+from w2v2_teach.speech.corpora import CorpusNotFound, CorpusTooShort
+from w2v2_teach.speech.downloads import DownloadError
+from w2v2_teach.tasks.asr import SpeechRecognition, evaluate_asr
+from w2v2_teach.tasks.evaluation import evaluate_pretrained
+from w2v2_teach.tasks.finetuning import Finetuning
+from w2v2_teach.tasks.keywords import KeywordSpotting, evaluate_keyword_model
+from w2v2_teach.tasks.objectives import OBJECTIVES
+from w2v2_teach.tasks.pretraining import RECIPES, PretrainingSettings
+from w2v2_teach.tasks.speakers import SpeakerRecognition, evaluate_speaker_model
+from w2v2_teach.training.distributed import process_group
+from w2v2_teach.training.run_folder import RunError
+from w2v2_teach.training.settings import SettingsError, TrainingSettings
+from w2v2_teach.training.trainer import Trainer
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 finetuning = typer.Typer(no_args_is_help=True, help="Fine-tune a pre-trained model on labels.")
@@ -139,8 +138,8 @@ def check() -> None:
 @app.command()
 def download(name: Download) -> None:
     """Fetch a corpus from its publisher: verified, cached, and resumed where an earlier try was interrupted."""
-    fetch = {Download.fsdd: corpus.fsdd, Download.librosa: corpus.librosa_excerpts}[name]
-    with plain_errors(DownloadError):
+    fetch = {Download.fsdd: corpora.fsdd, Download.librosa: corpora.librosa_excerpts}[name]
+    with plain_errors(CorpusNotFound, DownloadError):
         typer.echo(fetch(download=True))
 
 
@@ -165,7 +164,7 @@ def pretrain(
     expected = SettingsError, ConfigError, CheckpointError, CorpusNotFound, RunError
     with plain_errors(*expected), process_group() as own_device:
         settings = replace(RECIPES[preset.value], **options)
-        task = OBJECTIVES[objective.value](PRESETS[preset.value], settings, *corpus.train_and_dev(speech))
+        task = OBJECTIVES[objective.value](PRESETS[preset.value], settings, *corpora.train_and_dev(speech))
         trainer = Trainer(task, settings, out, own_device)
         trainer.start(resume)
         trainer.train()
@@ -190,7 +189,7 @@ def add_finetuning(name: str, kind: type[Finetuning]) -> None:
         expected = SettingsError, CorpusNotFound, CorpusTooShort, CheckpointError, ConfigError, RunError
         with plain_errors(*expected), process_group() as own_device:
             settings = replace(kind.recipes[recipe.value], **options)
-            train, dev = corpus.train_and_dev(speech)
+            train, dev = corpora.train_and_dev(speech)
             if minutes is not None:
                 train = train.minutes(minutes, settings.seed)
             trainer = Trainer(kind.begin(start, settings, train, dev), settings, out, own_device)
@@ -229,27 +228,27 @@ def evaluate(
 
 
 def _evaluate_pretrained(model: Wav2Vec2ForPreTraining, _checkpoint: str) -> dict[str, Any]:
-    return evaluate_pretrained(model, corpus.toy_speech().split("test"), corpus.fsdd())
+    return evaluate_pretrained(model, corpora.toy_speech().split("test"), corpora.fsdd())
 
 
-def _evaluate_recogniser(model: Wav2Vec2ForCTC, checkpoint: str) -> dict[str, Any]:
-    toy = corpus.toy_speech()
+def _evaluate_recognizer(model: Wav2Vec2ForCTC, checkpoint: str) -> dict[str, Any]:
+    toy = corpora.toy_speech()
     vocabulary = Vocabulary.load(pretrained_file(checkpoint, "vocab.json"))
-    return evaluate_recogniser(model, vocabulary, toy.split("train"), toy.split("test"))
+    return evaluate_asr(model, vocabulary, toy.split("train"), toy.split("test"))
 
 
 def _evaluate_speakers(model: Wav2Vec2ForSpeakerVerification, _checkpoint: str) -> dict[str, Any]:
-    toy = corpus.toy_speech()
-    return evaluate_speaker_model(model, toy.split("dev"), toy.split("test"), corpus.fsdd())
+    toy = corpora.toy_speech()
+    return evaluate_speaker_model(model, toy.split("dev"), toy.split("test"), corpora.fsdd())
 
 
 def _evaluate_keywords(model: Wav2Vec2ForSequenceClassification, _checkpoint: str) -> dict[str, Any]:
-    return evaluate_keyword_model(model, corpus.toy_speech().split("test"), corpus.fsdd())
+    return evaluate_keyword_model(model, corpora.toy_speech().split("test"), corpora.fsdd())
 
 
 EVALUATIONS: dict[type[Pretrained], Callable[[Any, str], dict[str, Any]]] = {
     Wav2Vec2ForPreTraining: _evaluate_pretrained,
-    Wav2Vec2ForCTC: _evaluate_recogniser,
+    Wav2Vec2ForCTC: _evaluate_recognizer,
     Wav2Vec2ForSpeakerVerification: _evaluate_speakers,
     Wav2Vec2ForSequenceClassification: _evaluate_keywords,
 }
@@ -280,13 +279,13 @@ def transcribe(
             "subtitles belong to one recording; give one FILE at a time", param_hint="'--format srt'"
         )
     with plain_errors(CheckpointError, ConfigError, VocabularyError, CorpusNotFound):
-        texts = [utterance.text for utterance in corpus.toy_speech().split("train")] if beam else []
-        recogniser = Recogniser.from_pretrained(model, NGramModel.from_texts(texts) if beam else None)
-        recogniser.model.to(device())
+        texts = [utterance.text for utterance in corpora.toy_speech().split("train")] if beam else []
+        recognizer = Recognizer.from_pretrained(model, NGramModel.from_texts(texts) if beam else None)
+        recognizer.model.to(device())
     failed = False
     for file in files:
         try:
-            typer.echo(_written(file, recogniser.transcribe(file, window), layout), nl=False)
+            typer.echo(_written(file, recognizer.transcribe(file, window), layout), nl=False)
         except AudioError as error:
             typer.echo(error, err=True)
             failed = True

@@ -13,6 +13,10 @@ from typing import Any, TypeVar
 
 import torch
 
+from w2v2_teach.errors import CourseError
+
+SAMPLE_RATE = 16_000  # Hz, of every waveform that a model takes
+
 Lengths = TypeVar("Lengths", int, torch.Tensor)
 Count = int  # zero or more
 Weight = float  # zero or more
@@ -28,7 +32,7 @@ UNSUPPORTED = {
 }
 
 
-class ConfigError(ValueError):
+class ConfigError(CourseError, ValueError):
     """A field has a value that no wav2vec 2.0 model can have, or one that this model does not support."""
 
 
@@ -91,7 +95,7 @@ class Wav2Vec2Config:
     labels: tuple[str, ...] = ()  # names of the classes that a classifying head tells apart
     use_weighted_layer_sum: bool = False  # classify a learned mixture of all layers, not the last alone
     classifier_proj_size: int = 256  # width of the classifier's projection
-    xvector_output_dim: int = 512  # E, width of a speaker embedding
+    speaker_embedding_dim: int = 512  # E, width of a speaker embedding
 
     def __post_init__(self) -> None:
         for name in ("conv_dim", "conv_kernel", "conv_stride", "prediction_steps", "labels"):
@@ -107,7 +111,7 @@ class Wav2Vec2Config:
     def to_dict(self) -> dict[str, Any]:
         """The content of a `config.json` that transformers reads; by its type it refuses what it does not have."""
         varied = self.causal or self.quantize_inputs or not self.quantize_targets
-        model_type = "w2v2_teach_notes" if self.conv_gate else "w2v2_teach_varied" if varied else "wav2vec2"
+        model_type = "w2v2_teach_notes" if self.conv_gate else "w2v2_teach_variant" if varied else "wav2vec2"
         values = {"model_type": model_type, **asdict(self)}
         labels = values.pop("labels")
         if labels:  # transformers' way to write them
@@ -123,7 +127,7 @@ class Wav2Vec2Config:
             ConfigError: another kind of model, or a setting that this model does not support.
         """
         model_type = values.get("model_type")
-        if model_type not in ("wav2vec2", "w2v2_teach_notes", "w2v2_teach_varied"):
+        if model_type not in ("wav2vec2", "w2v2_teach_notes", "w2v2_teach_variant"):
             raise ConfigError(f"model_type is {model_type!r}; only 'wav2vec2' can be loaded.")
         for name, off in UNSUPPORTED.items():
             if values.get(name, off) != off:
@@ -156,31 +160,31 @@ def _is_number(value: Any) -> bool:
 
 
 def _validate(config: Wav2Vec2Config) -> None:
-    def demand(name: str, allowed: bool, rule: str) -> None:
+    def require(name: str, allowed: bool, rule: str) -> None:
         if not allowed:
             raise ConfigError(f"{name} is {getattr(config, name)!r}; it must be {rule}.")
 
     for field in fields(config):
         is_allowed, rule = ALLOWED[field.type]
-        demand(field.name, is_allowed(getattr(config, field.name)), rule)
+        require(field.name, is_allowed(getattr(config, field.name)), rule)
     layers = len(config.conv_dim)
-    demand("conv_dim", layers > 0, "a tuple with one entry per convolution, at least one")
+    require("conv_dim", layers > 0, "a tuple with one entry per convolution, at least one")
     for name in ("conv_kernel", "conv_stride"):
-        demand(name, len(getattr(config, name)) == layers, f"a tuple of {layers} entries, as many as conv_dim has")
-    demand("conv_dim", not config.conv_gate or len(set(config.conv_dim)) == 1, "of one width where conv_gate is on")
-    demand("feat_extract_norm", config.feat_extract_norm in ("group", "layer"), "'group' or 'layer'")
+        require(name, len(getattr(config, name)) == layers, f"a tuple of {layers} entries, as many as conv_dim has")
+    require("conv_dim", not config.conv_gate or len(set(config.conv_dim)) == 1, "of one width where conv_gate is on")
+    require("feat_extract_norm", config.feat_extract_norm in ("group", "layer"), "'group' or 'layer'")
     # Group norm's mean and variance run over the whole utterance, the future included; the gated encoder has it, too.
     blind = config.feat_extract_norm == "layer" and not config.conv_gate
-    demand("feat_extract_norm", blind or not config.causal, "'layer', without conv_gate, where causal is on")
-    demand("prediction_steps", len(config.prediction_steps) > 0, "a tuple of at least one number of frames")
-    demand("feat_extract_activation", config.feat_extract_activation in ("gelu", "relu"), "'gelu' or 'relu'")
+    require("feat_extract_norm", blind or not config.causal, "'layer', without conv_gate, where causal is on")
+    require("prediction_steps", len(config.prediction_steps) > 0, "a tuple of at least one number of frames")
+    require("feat_extract_activation", config.feat_extract_activation in ("gelu", "relu"), "'gelu' or 'relu'")
     for name, divisor in (
         ("hidden_size", "num_attention_heads"),
         ("hidden_size", "num_conv_pos_embedding_groups"),
         ("codevector_dim", "num_codevector_groups"),
     ):
         number = getattr(config, divisor)
-        demand(name, getattr(config, name) % number == 0, f"a multiple of {divisor}={number}")
+        require(name, getattr(config, name) % number == 0, f"a multiple of {divisor}={number}")
 
 
 BASE = Wav2Vec2Config()

@@ -23,13 +23,13 @@ class FeatureProjection(nn.Module):
         self.dropout = nn.Dropout(config.feat_proj_dropout)
 
     def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, T, C) → projected (B, T, D), and normalised (B, T, C), which the quantizer takes."""
+        """(B, T, C) → projected (B, T, D), and normalized (B, T, C), which the quantizer takes."""
         z = self.layer_norm(z)
         return self.dropout(self.projection(z)), z
 
 
 class ConvPositionalEmbedding(nn.Module):
-    """A grouped convolution over time whose output is added to its input: position told by the neighbourhood.
+    """A grouped convolution over time whose output is added to its input: position told by the neighborhood.
 
     It stands where other Transformers have sinusoids or learned vectors; it is relative and knows no longest utterance.
     A frame looks half a kernel to each side, or, with `causal`, a whole one back.
@@ -174,7 +174,7 @@ class ContextNetwork(nn.Module):
             x, attention = layer(x, frame_mask, output_attentions)
             hidden_states.append(x)
             attentions.append(attention)
-        if self.pre_norm:  # what pre-norm layers add up is normalised once, at the end
+        if self.pre_norm:  # what pre-norm layers add up is normalized once, at the end
             x = self.layer_norm(x)
         return ContextOutput(x, hidden_states if output_hidden_states else [], attentions if output_attentions else [])
 

@@ -1,6 +1,6 @@
 """Connectionist temporal classification (Graves et al., ICML 2006): learn to write without knowing when what is said.
 
-A path is one token for each frame. Collapsing it (equal neighbours become one, then blanks vanish) gives a text, and
+A path is one token for each frame. Collapsing it (equal neighbors become one, then blanks vanish) gives a text, and
 the probability of a text is that of all paths which collapse to it. The lattice adds them up in T steps.
 """
 
@@ -15,15 +15,17 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from w2v2_teach.errors import CourseError
+
 LOG_ZERO = -1e30  # log 0: finite, for -inf - (-inf) would be NaN in a gradient
 
 
-class CTCError(ValueError):
+class CTCError(CourseError, ValueError):
     """A target that no path of so few frames collapses to."""
 
 
 def collapse(path: Iterable[int], blank: int = 0) -> list[int]:
-    """One token a frame → text: equal neighbours become one, then blanks vanish (the paper's B, Section 3.1)."""
+    """One token a frame → text: equal neighbors become one, then blanks vanish (the paper's B, Section 3.1)."""
     return [token for token, _ in groupby(path) if token != blank]
 
 
@@ -111,20 +113,20 @@ def ctc_loss(
     Raises:
         CTCError: a target that needs more frames than there are.
     """
-    _demand_room(targets, frame_lengths, target_lengths, ids)
+    _check_lengths(targets, frame_lengths, target_lengths, ids)
     states = extended_labels(targets, blank)  # (B, S)
     tokens = states[:, None].expand(-1, log_probs.shape[1], -1)  # (B, T, S)
     alpha = forward_variables(log_probs.gather(2, tokens), skip_costs(states))
     return -final_log_likelihood(alpha, frame_lengths, target_lengths)
 
 
-def _demand_room(targets: Tensor, frames: Tensor, lengths: Tensor, ids: Sequence[str] | None = None) -> None:
+def _check_lengths(targets: Tensor, frames: Tensor, lengths: Tensor, ids: Sequence[str] | None = None) -> None:
     needed = frames_needed(targets, lengths)  # (B,)
     for row in (needed > frames).nonzero()[:1, 0].tolist():
         name = f"Utterance {row} of the batch" if ids is None else f"Utterance {ids[row]}"
         raise CTCError(
             f"{name} has {int(frames[row])} frames, and its target needs {int(needed[row])}: one for each of its "
-            f"{int(lengths[row])} tokens, and {int(needed[row] - lengths[row])} for blanks between equal neighbours."
+            f"{int(lengths[row])} tokens, and {int(needed[row] - lengths[row])} for blanks between equal neighbors."
         )
 
 
@@ -180,7 +182,7 @@ def backward_variables(emissions: Tensor, skips: Tensor) -> Tensor:
 def _one_utterance(log_probs: Tensor, target: Sequence[int], blank: int) -> tuple[Tensor, Tensor, Tensor]:
     """States (S,), skip costs (S,) and emissions (T, S)."""
     tokens = torch.tensor(list(target), dtype=torch.long, device=log_probs.device)  # (U,)
-    _demand_room(tokens[None], torch.tensor([len(log_probs)]), torch.tensor([len(target)]))
+    _check_lengths(tokens[None], torch.tensor([len(log_probs)]), torch.tensor([len(target)]))
     states = extended_labels(tokens, blank)
     return states, skip_costs(states), log_probs[:, states]
 

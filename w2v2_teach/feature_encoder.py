@@ -7,8 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from w2v2_teach.audio import SAMPLE_RATE
-from w2v2_teach.config import Wav2Vec2Config
+from w2v2_teach.config import SAMPLE_RATE, Wav2Vec2Config
 
 ACTIVATIONS = {"gelu": nn.GELU, "relu": nn.ReLU}  # GELU in its exact form, with erf
 
@@ -21,7 +20,7 @@ class ChannelNorm(nn.LayerNorm):
 
 
 class ConvLayer(nn.Module):
-    """Convolution → normalisation (group, layer or none) → activation, without padding: T' = (T - k) // s + 1."""
+    """Convolution → normalization (group, layer or none) → activation, without padding: T' = (T - k) // s + 1."""
 
     def __init__(self, config: Wav2Vec2Config, index: int) -> None:
         super().__init__()
@@ -60,10 +59,10 @@ class GatedConvLayer(nn.Module):
         h = self.group_norm(self.conv(x))  # (B, C_out, T')
         h = self.activation(h) * torch.sigmoid(self.gate_weight * gate(h))
         if x.shape[1] == h.shape[1]:  # the first layer has one channel in: nothing to add
-            h = h + self._centres(x, h.shape[2])
+            h = h + self._centers(x, h.shape[2])
         return self.layer_norm(self.dropout(h))
 
-    def _centres(self, x: Tensor, frames: int) -> Tensor:
+    def _centers(self, x: Tensor, frames: int) -> Tensor:
         """The input at the middle of each window, so that the residual has the output's length."""
         (kernel,), (stride,) = self.conv.kernel_size, self.conv.stride
         return x[:, :, (kernel - 1) // 2 :: stride][:, :, :frames]
@@ -105,7 +104,7 @@ class ReceptiveField(NamedTuple):
     """What one output frame of a stack of convolutions sees of the waveform."""
 
     samples: int  # width of the window, in samples
-    hop: int  # distance between two neighbouring windows, in samples
+    hop: int  # distance between two neighboring windows, in samples
 
     @property
     def ms(self) -> float:
@@ -138,6 +137,12 @@ def receptive_field(config: Wav2Vec2Config) -> list[ReceptiveField]:
         hop *= stride
         fields.append(ReceptiveField(samples, hop))
     return fields
+
+
+def frame_times(config: Wav2Vec2Config, frames: int) -> Tensor:
+    """(T,) float64, the middle of each frame's receptive field, in seconds: the course's one clock for frames."""
+    field = receptive_field(config)[-1]
+    return (torch.arange(frames, dtype=torch.float64) * field.hop + field.samples / 2) / SAMPLE_RATE
 
 
 def measured_receptive_field(config: Wav2Vec2Config, frame: int = 3) -> range:

@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-DATA = Path(__file__).parents[1] / "data"  # what comes with the course
+PACKAGE = Path(__file__).parent
+IN_WHEEL, IN_CLONE = PACKAGE / "data", PACKAGE.parent / "data"
+DATA = IN_WHEEL if IN_WHEEL.is_dir() else IN_CLONE  # the corpora and checkpoints that come with the course
 
 
 @contextmanager

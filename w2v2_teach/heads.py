@@ -17,7 +17,7 @@ class CTCOutput:
     """What `Wav2Vec2ForCTC` returns."""
 
     logits: Tensor  # (B, T, V)
-    frame_mask: Tensor | None  # (B, T), True for real frames; None if there was no attention mask
+    frame_mask: Tensor  # (B, T) bool, True for real frames, False for padding
 
     @property
     def log_probs(self) -> Tensor:
@@ -27,9 +27,6 @@ class CTCOutput:
     @property
     def frame_lengths(self) -> Tensor:
         """(B,) real frames of each utterance."""
-        batch, frames = self.logits.shape[:2]
-        if self.frame_mask is None:
-            return torch.full((batch,), frames, device=self.logits.device)
         return self.frame_mask.sum(dim=1)
 
 
@@ -50,7 +47,7 @@ class Wav2Vec2ForCTC(Pretrained):
         mask_time_indices: Tensor | None = None,
         mask_feature_indices: Tensor | None = None,
     ) -> CTCOutput:
-        """(B, L) normalised waveforms → (B, T, V); arguments and errors as in `Wav2Vec2Model.forward`."""
+        """(B, L) normalized waveforms → (B, T, V); arguments and errors as in `Wav2Vec2Model.forward`."""
         output = self.wav2vec2(input_values, attention_mask, mask_time_indices, mask_feature_indices)
         return CTCOutput(self.lm_head(self.dropout(output.last_hidden_state)), output.frame_mask)
 
@@ -63,7 +60,7 @@ class LayerMixture:
     frame_mask: Tensor  # (B, T), True for real frames
 
 
-class MixedLayers(Pretrained):
+class WeightedLayerSum(Pretrained):
     """The pre-trained model and, with `use_weighted_layer_sum`, one learned weight for each of its layers."""
 
     def __init__(self, config: Wav2Vec2Config) -> None:
@@ -107,7 +104,7 @@ def statistics_pooling(x: Tensor, frame_mask: Tensor) -> Tensor:
     return torch.cat([mean, (variance + 1e-5).sqrt()], dim=1)  # the root of 0 would have an infinite gradient
 
 
-class Wav2Vec2ForSequenceClassification(MixedLayers):
+class Wav2Vec2ForSequenceClassification(WeightedLayerSum):
     """One label for a whole utterance: projection, mean over the real frames, scores for the classes."""
 
     def __init__(self, config: Wav2Vec2Config) -> None:
@@ -116,7 +113,7 @@ class Wav2Vec2ForSequenceClassification(MixedLayers):
         self.classifier = nn.Linear(config.classifier_proj_size, len(config.labels))
 
     def forward(self, *args: Tensor | None, **kwargs: Tensor | None) -> Tensor:
-        """(B, L) normalised waveforms → logits (B, labels); arguments and errors as in `Wav2Vec2Model.forward`."""
+        """(B, L) normalized waveforms → logits (B, labels); arguments and errors as in `Wav2Vec2Model.forward`."""
         mixture = self.mix(*args, **kwargs)
         return self.classifier(mean_pooling(self.projector(mixture.frames), mixture.frame_mask))
 
@@ -129,7 +126,7 @@ class SpeakerOutput:
     class_weights: Tensor  # (S, E), one direction for each speaker of the training; unseen speakers have none
 
 
-class Wav2Vec2ForSpeakerVerification(MixedLayers):
+class Wav2Vec2ForSpeakerVerification(WeightedLayerSum):
     """Who speaks: statistics pooling over the frames, then one linear map to an embedding."""
 
     def __init__(self, config: Wav2Vec2Config) -> None:
@@ -137,12 +134,12 @@ class Wav2Vec2ForSpeakerVerification(MixedLayers):
         # Statistics have very different sizes; a batch norm brings them to one (as in ECAPA-TDNN, arXiv 2005.07143).
         self.norm = nn.BatchNorm1d(2 * config.hidden_size, affine=False)
         self.dropout = nn.Dropout(config.final_dropout)
-        self.embedding = nn.Linear(2 * config.hidden_size, config.xvector_output_dim)
-        self.class_weights = nn.Parameter(torch.empty(len(config.labels), config.xvector_output_dim))
+        self.embedding = nn.Linear(2 * config.hidden_size, config.speaker_embedding_dim)
+        self.class_weights = nn.Parameter(torch.empty(len(config.labels), config.speaker_embedding_dim))
         nn.init.xavier_normal_(self.class_weights)
 
     def forward(self, *args: Tensor | None, **kwargs: Tensor | None) -> SpeakerOutput:
-        """(B, L) normalised waveforms → embeddings; arguments and errors as in `Wav2Vec2Model.forward`."""
+        """(B, L) normalized waveforms → embeddings; arguments and errors as in `Wav2Vec2Model.forward`."""
         mixture = self.mix(*args, **kwargs)
         statistics = statistics_pooling(mixture.frames, mixture.frame_mask)  # (B, 2 D)
         embeddings = self.embedding(self.dropout(self.norm(statistics)))  # (B, E)

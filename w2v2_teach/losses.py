@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from w2v2_teach.processes import mean_over_batch
 from w2v2_teach.quantizer import perplexity
+from w2v2_teach.training.distributed import mean_over_batch
 
 
 def sample_negatives(mask: Tensor, K: int, generator: torch.Generator | None = None) -> Tensor:

@@ -1,4 +1,4 @@
-"""What else can be asked of unlabelled speech: guess what comes next, or Table 4's inputs and targets.
+"""What else can be asked of unlabeled speech: guess what comes next, or Table 4's inputs and targets.
 
 Next-step contrastive prediction is wav2vec's (arXiv 1904.05862) and CPC's (arXiv 1807.03748); next-token prediction is
 a language model's. Both read their context from a causal network (`config.causal`).
@@ -17,18 +17,11 @@ from w2v2_teach.checkpoints import Pretrained
 from w2v2_teach.config import ConfigError, Wav2Vec2Config
 from w2v2_teach.context_network import FeatureProjection
 from w2v2_teach.losses import contrastive_loss, diversity_loss
-from w2v2_teach.model import Wav2Vec2ForPreTraining, Wav2Vec2ForPreTrainingOutput, Wav2Vec2Model, Wav2Vec2Output
+from w2v2_teach.model import Wav2Vec2ForPreTraining, Wav2Vec2ForPreTrainingOutput, Wav2Vec2Model
 from w2v2_teach.quantizer import GumbelVectorQuantizer, QuantizerOutput, gumbel_noise, gumbel_softmax, one_hot
 
 
-def real_frames(output: Wav2Vec2Output) -> Tensor:
-    """(B, T) bool, True for real frames; all of them where nothing is padded."""
-    if output.frame_mask is not None:
-        return output.frame_mask
-    return torch.ones_like(output.last_hidden_state[:, :, 0], dtype=torch.bool)
-
-
-def _demand_causal(config: Wav2Vec2Config) -> None:
+def _require_causal(config: Wav2Vec2Config) -> None:
     if not config.causal:
         raise ConfigError("causal is False; it must be True: a network that sees the future need not guess it.")
 
@@ -77,7 +70,7 @@ class Wav2Vec2ForNextStep(Pretrained):
     def __init__(self, config: Wav2Vec2Config) -> None:
         """Raises ConfigError unless the configuration is causal."""
         super().__init__()
-        _demand_causal(config)
+        _require_causal(config)
         self.config = config
         self.wav2vec2 = Wav2Vec2Model(config)
         width, channels = config.hidden_size, config.conv_dim[-1]  # D, C
@@ -91,12 +84,12 @@ class Wav2Vec2ForNextStep(Pretrained):
         """The losses of one batch. Targets are not detached: their gradient trains the encoder, as in wav2vec.
 
         Args:
-            input_values: (B, L) normalised waveforms.
+            input_values: (B, L) normalized waveforms.
             negatives: (N, K) long, from `sample_negatives` with the real frames for its mask; N is their number.
             attention_mask: (B, L), 1 for samples and 0 for padding.
         """
         output = self.wav2vec2(input_values, attention_mask)
-        real = real_frames(output)  # (B, T)
+        real = output.frame_mask  # (B, T)
         c, z = output.last_hidden_state, output.extract_features[real]  # (B, T, D), (N, C)
         time = torch.arange(c.shape[1], device=c.device).expand_as(real)[real]  # (N,) t of every real frame
         logits = {}
@@ -141,7 +134,7 @@ class Wav2Vec2ForNextToken(Pretrained):
     def __init__(self, config: Wav2Vec2Config) -> None:
         """Raises ConfigError unless the configuration is causal."""
         super().__init__()
-        _demand_causal(config)
+        _require_causal(config)
         self.config = config
         self.wav2vec2 = Wav2Vec2Model(config)
         self.codebooks = config.num_codevector_groups, config.num_codevectors_per_group  # G, V
@@ -151,12 +144,12 @@ class Wav2Vec2ForNextToken(Pretrained):
         """The loss of one batch.
 
         Args:
-            input_values: (B, L) normalised waveforms.
+            input_values: (B, L) normalized waveforms.
             codes: (B, T, G) long, from a quantizer that is not trained here.
             attention_mask: (B, L), 1 for samples and 0 for padding.
         """
         output = self.wav2vec2(input_values, attention_mask)
-        has_next = real_frames(output)[:, 1:]  # (B, T - 1)
+        has_next = output.frame_mask[:, 1:]  # (B, T - 1)
         logits = self._logits(output.last_hidden_state[:, :-1][has_next])  # (N, G, V)
         targets = codes[:, 1:][has_next]  # (N, G)
         loss = next_token_loss(logits, one_hot(targets, logits))
@@ -177,7 +170,7 @@ class Wav2Vec2ForJointNextToken(Wav2Vec2ForNextToken):
         """The loss of one batch, with α·N times the diversity loss.
 
         Args:
-            input_values: (B, L) normalised waveforms, none of them padded.
+            input_values: (B, L) normalized waveforms, none of them padded.
             temperature: τ of the Gumbel softmax.
             noise: (N, G, V) Gumbel noise; drawn if None.
         """
@@ -211,7 +204,7 @@ class QuantizedProjection(FeatureProjection):
         self.temperature: float | Tensor = 1.0  # τ, set before each pass in training
 
     def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, T, C) → projected (B, T, D), and normalised (B, T, C), which the targets are made of."""
+        """(B, T, C) → projected (B, T, D), and normalized (B, T, C), which the targets are made of."""
         z = self.layer_norm(z)
         quantized = self.quantizer(z.flatten(0, 1), self.temperature).codevectors.unflatten(0, z.shape[:2])  # (B, T, d)
         return self.dropout(self.projection(quantized)), z
@@ -227,7 +220,7 @@ class NoQuantizer(nn.Module):
         return QuantizerOutput(z, each, code_probs=even, mean_probs=even)
 
 
-class Wav2Vec2ForVariedPreTraining(Wav2Vec2ForPreTraining):
+class Wav2Vec2ForPreTrainingVariant(Wav2Vec2ForPreTraining):
     """The masked contrastive task with the inputs and the targets that the configuration asks for."""
 
     def __init__(self, config: Wav2Vec2Config) -> None:

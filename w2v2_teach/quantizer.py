@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from w2v2_teach.config import Wav2Vec2Config
-from w2v2_teach.processes import mean_over_batch
+from w2v2_teach.training.distributed import mean_over_batch
 
 
 def gumbel_noise(like: Tensor, generator: torch.Generator | None = None) -> Tensor:
@@ -44,11 +44,6 @@ def perplexity(probs: Tensor) -> Tensor:
     return (-torch.xlogy(probs, probs.clamp(min=tiny)).sum(dim=-1)).exp().sum()
 
 
-def gumbel_temperature(update: int, start: float, decay: float, minimum: float) -> float:
-    """τ = max(start · decay^update, minimum) (Section 4.2: from 2, by 0.999995, to 0.5)."""
-    return max(start * decay**update, minimum)
-
-
 class QuantizerOutput(NamedTuple):
     """What the quantizer returns for N frames."""
 
@@ -74,7 +69,7 @@ class GumbelVectorQuantizer(nn.Module):
         """Quantize latent frames: by a Gumbel softmax in training, by the largest logit in evaluation.
 
         Args:
-            z: (N, C) normalised latent frames.
+            z: (N, C) normalized latent frames.
             temperature: τ, used in training.
             noise: (N, G, V) Gumbel noise to use in training; drawn here if None.
         """
@@ -94,5 +89,5 @@ class GumbelVectorQuantizer(nn.Module):
         )
 
     def logits(self, z: Tensor) -> Tensor:
-        """(..., C) normalised latent frames → (..., G, V), how much each entry of each codebook is called for."""
+        """(..., C) normalized latent frames → (..., G, V), how much each entry of each codebook is called for."""
         return self.weight_proj(z).unflatten(-1, (self.num_groups, self.num_vars)).float()

@@ -21,7 +21,7 @@ def transformers_config(config: Wav2Vec2Config) -> transformers.Wav2Vec2Config:
     return transformers.Wav2Vec2Config(**config.to_dict())
 
 
-def transformers_twin(model: Wav2Vec2Model) -> transformers.Wav2Vec2Model:
+def to_transformers(model: Wav2Vec2Model) -> transformers.Wav2Vec2Model:
     """transformers' model with a copy of `model`'s weights; every key must find its place."""
     twin = transformers.Wav2Vec2Model(transformers_config(model.config))
     twin.load_state_dict(model.state_dict(), strict=True)
@@ -41,7 +41,7 @@ def stage_differences(
     fast = ours(input_values, attention_mask)
     pairs = {
         "conv features": z,
-        "normalised features": (a.extract_features, b.extract_features),
+        "normalized features": (a.extract_features, b.extract_features),
         "projection": x,
         **{f"hidden state {i}": pair for i, pair in enumerate(zip(a.hidden_states, b.hidden_states, strict=True))},
         **{f"attention {i + 1}": pair for i, pair in enumerate(zip(a.attentions, b.attentions, strict=True))},

@@ -3,7 +3,7 @@
 import pytest
 from little_run import little_corpus
 
-from w2v2_teach.corpus import Corpus
+from w2v2_teach.speech.corpora import Corpus
 
 
 @pytest.fixture(scope="module")

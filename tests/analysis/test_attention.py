@@ -14,6 +14,7 @@ from w2v2_teach.analysis.attention import (
     attention_by_class,
     attention_entropy,
     attention_maps,
+    attention_received,
     diagonality,
     distance_profile,
     frame_hop,
@@ -21,20 +22,19 @@ from w2v2_teach.analysis.attention import (
     head_ablation,
     head_numbers,
     head_types,
+    masked_attention,
     mean_distance,
     position_alone,
-    received,
     rollout,
-    towards,
     verticality,
     without_heads,
 )
-from w2v2_teach.audio import normalise
 from w2v2_teach.config import BASE
-from w2v2_teach.corpus import Corpus
-from w2v2_teach.evaluation import contrastive_metrics
 from w2v2_teach.model import Wav2Vec2ForPreTraining, Wav2Vec2Model
 from w2v2_teach.reference import transformers_config
+from w2v2_teach.speech.audio import normalize
+from w2v2_teach.speech.corpora import Corpus
+from w2v2_teach.tasks.evaluation import contrastive_metrics
 
 T = 6
 GLOBAL = np.full((T, T), 1 / T)
@@ -141,12 +141,12 @@ def test_what_follows_from_distance_can_be_taken_away():
 
 
 def test_received_and_towards_by_hand():
-    assert received(TOY) == pytest.approx(np.array([[1] * 6, [0, 0, 6, 0, 0, 0], [1] * 6]))
+    assert attention_received(TOY) == pytest.approx(np.array([[1] * 6, [0, 0, 6, 0, 0, 0], [1] * 6]))
     mask = np.array([False, False, True, True, False, False])
-    share = towards(TOY, mask)
+    share = masked_attention(TOY, mask)
     assert share.masked == pytest.approx([1, 3, 1])
     assert share.visible == pytest.approx([1, 0, 1])
-    assert towards(TOY, torch.tensor(mask)).masked == pytest.approx(share.masked)
+    assert masked_attention(TOY, torch.tensor(mask)).masked == pytest.approx(share.masked)
 
 
 def test_rollout_by_hand():
@@ -164,14 +164,14 @@ def test_rollout_by_hand():
 
 
 def test_maps_of_a_corpus_hold_no_padding(model, corpus, monkeypatch):
-    monkeypatch.setattr("w2v2_teach.batching.BATCH_SIZE", 3)
+    monkeypatch.setattr("w2v2_teach.speech.batching.BATCH_SIZE", 3)
     maps = attention_maps(model.wav2vec2, corpus)
     for utterance, weights in zip(corpus, maps, strict=True):
         frames = CONFIG.frame_lengths(utterance.num_samples)
         assert weights.shape == (2, 2, frames, frames)
         assert weights.sum(axis=-1) == pytest.approx(1, abs=1e-5)
         with torch.no_grad():
-            alone = model.wav2vec2(normalise(utterance.waveform())[None], output_attentions=True).attentions
+            alone = model.wav2vec2(normalize(utterance.waveform())[None], output_attentions=True).attentions
         assert np.abs(weights - torch.stack(alone)[:, 0].numpy()).max() < 1e-4
 
 
@@ -183,7 +183,7 @@ def test_published_checkpoints_have_the_maps_that_transformers_gives(style, requ
     (maps,) = attention_maps(ours, Corpus("one", [corpus[0]]))
     theirs.set_attn_implementation("eager")
     with torch.no_grad():
-        attentions = theirs(normalise(corpus[0].waveform())[None], output_attentions=True).attentions
+        attentions = theirs(normalize(corpus[0].waveform())[None], output_attentions=True).attentions
     wanted = torch.stack(attentions)[:, 0].numpy()
     assert np.abs(maps - wanted).max() < 1e-6
     assert head_numbers([maps]).globalness == pytest.approx(head_numbers([wanted]).globalness, abs=1e-5)
@@ -192,7 +192,7 @@ def test_published_checkpoints_have_the_maps_that_transformers_gives(style, requ
 @pytest.mark.parametrize("style", ["base_style", "large_style"])
 def test_without_a_head_is_without_its_columns(style, request, corpus):
     model = Wav2Vec2Model(request.getfixturevalue(style)).eval()
-    x = normalise(corpus[0].waveform())[None]  # (1, L)
+    x = normalize(corpus[0].waveform())[None]  # (1, L)
     with torch.no_grad():
         whole = model(x).last_hidden_state
         with without_heads(model, [(1, 2)]):
@@ -222,7 +222,7 @@ def test_a_head_comes_back_after_an_error_and_must_exist(model):
 
 @torch.no_grad()
 def test_without_any_head_attention_adds_only_its_bias(model, corpus):
-    x = normalise(corpus[0].waveform())[None]  # (1, L)
+    x = normalize(corpus[0].waveform())[None]  # (1, L)
     with without_heads(model.wav2vec2, [(0, 0), (0, 1)]):
         without = model.wav2vec2(x, output_hidden_states=True).hidden_states
     layer = model.wav2vec2.encoder.layers[0]
@@ -231,7 +231,7 @@ def test_without_any_head_attention_adds_only_its_bias(model, corpus):
 
 
 def test_ablation_compares_like_with_like(model, corpus, monkeypatch):
-    monkeypatch.setattr("w2v2_teach.batching.BATCH_SIZE", 3)
+    monkeypatch.setattr("w2v2_teach.speech.batching.BATCH_SIZE", 3)
     sets = [[], [(1, 0)], [(0, 0), (0, 1), (1, 0), (1, 1)]]
     found = head_ablation(model, corpus, sets, seed=3)
     assert found.loss.shape == found.correct.shape == (3, 7)

@@ -10,7 +10,6 @@ from little_run import CONFIG
 from sklearn.metrics import mutual_info_score
 from sklearn.metrics.cluster import contingency_matrix
 
-from w2v2_teach.analysis import count_pairs, entropy, phone_normalised_mutual_information
 from w2v2_teach.analysis.codebooks import (
     PHONE_CLASSES,
     conditional,
@@ -26,10 +25,12 @@ from w2v2_teach.analysis.codebooks import (
     usage_by,
     without_repeats,
 )
-from w2v2_teach.audio import normalise
-from w2v2_teach.corpus import Corpus, label_at, toy_speech
+from w2v2_teach.analysis.information import count_pairs, entropy, phone_normalized_mutual_information
 from w2v2_teach.model import Wav2Vec2ForPreTraining
 from w2v2_teach.reference import transformers_config
+from w2v2_teach.speech.audio import normalize
+from w2v2_teach.speech.corpora import Corpus, toy_speech
+from w2v2_teach.speech.intervals import label_at
 
 # 10 frames: phones a a a b b b b c c c; code 3 is never chosen
 COUNTS = np.array([[3, 0, 0, 0], [1, 2, 1, 0], [0, 0, 3, 0]])
@@ -42,12 +43,12 @@ def model():
 
 
 def test_codes_come_in_the_order_of_the_corpus(model, corpus, monkeypatch):
-    monkeypatch.setattr("w2v2_teach.batching.BATCH_SIZE", 3)
+    monkeypatch.setattr("w2v2_teach.speech.batching.BATCH_SIZE", 3)
     codes = frame_codes(model, corpus)
     assert len(codes) == len(corpus)
     for utterance, found in zip(corpus, codes, strict=True):
         assert found.shape == (CONFIG.frame_lengths(utterance.num_samples), 2)
-        assert np.array_equal(found, model.codes(normalise(utterance.waveform())[None])[0].numpy())
+        assert np.array_equal(found, model.codes(normalize(utterance.waveform())[None])[0].numpy())
     assert 0 <= min(c.min() for c in codes) <= max(c.max() for c in codes) < 8
 
 
@@ -72,7 +73,7 @@ def test_every_frame_of_the_corpus_knows_where_it_comes_from(model, corpus):
 
 
 def test_speech_without_labels_has_codes_all_the_same(model, corpus):
-    coded = corpus_codes(model, Corpus("unlabelled", [replace(corpus[0], phones=(), words=())]))
+    coded = corpus_codes(model, Corpus("unlabeled", [replace(corpus[0], phones=(), words=())]))
     assert set(coded.phones) == set(coded.words) == {""}
     assert len(coded.codes) == len(coded.phones) > 10
 
@@ -85,7 +86,7 @@ def test_published_checkpoints_are_coded_as_transformers_codes_them(style, reque
     one = Corpus("one", [corpus[0]])
     coded = corpus_codes(Wav2Vec2ForPreTraining.from_pretrained(tmp_path), one)
     with torch.no_grad():
-        z = theirs.wav2vec2(normalise(corpus[0].waveform())[None]).extract_features  # (1, T, C)
+        z = theirs.wav2vec2(normalize(corpus[0].waveform())[None]).extract_features  # (1, T, C)
         chosen = theirs.quantizer.weight_proj(z).view(-1, 2, 8).argmax(dim=2)  # (T, G)
     assert np.array_equal(coded.codes, chosen.numpy())
 
@@ -146,7 +147,7 @@ def test_tables_agree_with_scikit_learn():
 
 def test_unused_codes_change_no_number():
     with_empty = np.insert(COUNTS, 0, 0, axis=1)
-    for measure in (purity, conditional_entropies, phone_normalised_mutual_information):
+    for measure in (purity, conditional_entropies, phone_normalized_mutual_information):
         assert measure(with_empty) == pytest.approx(measure(COUNTS[:, :3]))
 
 

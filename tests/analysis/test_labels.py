@@ -4,19 +4,21 @@ import numpy as np
 import pytest
 from sklearn.metrics import homogeneity_score, mutual_info_score
 
-from w2v2_teach.analysis import count_pairs, entropy, frame_labels, frame_times, phone_normalised_mutual_information
+from w2v2_teach.analysis.information import count_pairs, entropy, phone_normalized_mutual_information
 from w2v2_teach.config import BASE
-from w2v2_teach.corpus import Interval, label_at, toy_speech
+from w2v2_teach.feature_encoder import frame_times
+from w2v2_teach.speech.corpora import toy_speech
+from w2v2_teach.speech.intervals import Interval, frame_labels, label_at
 
 PHONES = [Interval(0.1, 0.2, "G"), Interval(0.2, 0.35, "OW"), Interval(0.5, 0.6, "L")]
 
 
 def pnmi(labels, codes) -> float:
-    return phone_normalised_mutual_information(count_pairs(labels, codes)[0])
+    return phone_normalized_mutual_information(count_pairs(labels, codes)[0])
 
 
 def test_frame_times_by_hand(base_style):
-    # BASE: windows of 400 samples every 320, so the first is centred on sample 200
+    # BASE: windows of 400 samples every 320, so the first is centered on sample 200
     assert frame_times(BASE, 3).tolist() == pytest.approx([0.0125, 0.0325, 0.0525])
     # 40 samples every 80
     assert (16_000 * frame_times(base_style, 3)).tolist() == pytest.approx([20, 100, 180])

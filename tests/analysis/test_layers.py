@@ -8,7 +8,6 @@ import torch
 import transformers
 from little_run import CONFIG, little_corpus
 
-from w2v2_teach.analysis import frame_labels, frame_times
 from w2v2_teach.analysis import layers as layers_module
 from w2v2_teach.analysis.layers import (
     LayerStates,
@@ -19,10 +18,12 @@ from w2v2_teach.analysis.layers import (
     linear_cka,
     word_states,
 )
-from w2v2_teach.audio import normalise
-from w2v2_teach.corpus import Corpus, Interval
+from w2v2_teach.feature_encoder import frame_times
 from w2v2_teach.model import Wav2Vec2Model
 from w2v2_teach.reference import transformers_config
+from w2v2_teach.speech.audio import normalize
+from w2v2_teach.speech.corpora import Corpus
+from w2v2_teach.speech.intervals import Interval, frame_labels
 
 NAMES = ["z", "input", "layer 1", "layer 2"]
 
@@ -46,7 +47,7 @@ def test_all_layers_of_every_frame(model, corpus):
         assert list(output.layers) == NAMES
         assert output.times == pytest.approx(frame_times(CONFIG, CONFIG.frame_lengths(utterance.num_samples)))
         with torch.no_grad():
-            alone = model(normalise(utterance.waveform())[None], output_hidden_states=True)
+            alone = model(normalize(utterance.waveform())[None], output_hidden_states=True)
         wanted = [alone.extract_features, *alone.hidden_states[:2], alone.last_hidden_state]
         for found, state in zip(output.layers.values(), wanted, strict=True):
             assert found.shape == state[0].shape
@@ -59,7 +60,7 @@ def test_published_checkpoints_give_transformers_layers(style, request, tmp_path
     theirs.save_pretrained(tmp_path)
     (output,) = layer_outputs(Wav2Vec2Model.from_pretrained(tmp_path), Corpus("one", [corpus[0]]))
     with torch.no_grad():
-        wanted = theirs(normalise(corpus[0].waveform())[None], output_hidden_states=True)
+        wanted = theirs(normalize(corpus[0].waveform())[None], output_hidden_states=True)
     for name, state in zip(NAMES[1:], (*wanted.hidden_states[:2], wanted.last_hidden_state), strict=True):
         assert np.abs(output.layers[name] - state[0].numpy()).max() < 1e-5, name
     assert np.abs(output.layers["z"] - wanted.extract_features[0].numpy()).max() < 1e-5
@@ -103,11 +104,11 @@ def test_cka_is_blind_to_rotation_scale_and_shift():
 
 
 def test_cka_by_hand():
-    # Gram matrices of centred x and y: the formula with inner products of frames instead of channels
+    # Gram matrices of centered x and y: the formula with inner products of frames instead of channels
     rng = np.random.default_rng(1)
     x, y = rng.normal(size=(30, 3)), rng.normal(size=(30, 5))
-    centre = np.eye(30) - 1 / 30
-    k, l = (centre @ a @ a.T @ centre for a in (x, y))  # noqa: E741
+    center = np.eye(30) - 1 / 30
+    k, l = (center @ a @ a.T @ center for a in (x, y))  # noqa: E741
     assert linear_cka(x, y) == pytest.approx((k * l).sum() / np.sqrt((k * k).sum() * (l * l).sum()))
     matrix = cka_matrix({"a": x, "b": y}, {"a": x, "b": y})
     assert matrix == pytest.approx(np.array([[1, linear_cka(x, y)], [linear_cka(y, x), 1]]))

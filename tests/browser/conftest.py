@@ -17,7 +17,7 @@ from ipywidgets.embed import dependency_state
 from playwright.sync_api import Page, sync_playwright
 from requirements import require
 
-from w2v2_teach.widgets.browser import script
+from w2v2_teach.course.widgets.browser import script
 
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 60

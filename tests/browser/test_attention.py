@@ -6,9 +6,9 @@ import pytest
 import torch
 from playwright.sync_api import Page, expect
 
-from w2v2_teach.corpus import Interval
-from w2v2_teach.widgets.attention import AttentionExplorer
-from w2v2_teach.widgets.browser import style
+from w2v2_teach.course.widgets.attention import AttentionExplorer
+from w2v2_teach.course.widgets.browser import style
+from w2v2_teach.speech.intervals import Interval
 
 H, T, HOP, FIRST = 3, 20, 0.05, 0.026  # s; no frame lies on a half hundredth
 WORDS = [Interval(0.0, 0.4, "red"), Interval(0.4, 1.0, "door")]
@@ -152,19 +152,19 @@ def test_without_words_and_phones_the_axes_keep_their_names(show):
 
 def test_light_and_dark_are_told_apart_in_the_canvas(view):
     band = wave(view).locator("canvas").first
-    colour = "canvas => canvas.getContext('2d').getImageData(canvas.width / 2, 4, 1, 1).data.slice(0, 3).join()"
-    light = band.evaluate(colour)
+    color = "canvas => canvas.getContext('2d').getImageData(canvas.width / 2, 4, 1, 1).data.slice(0, 3).join()"
+    light = band.evaluate(color)
     view.emulate_media(color_scheme="dark")
     view.wait_for_timeout(200)
-    dark = band.evaluate(colour)
+    dark = band.evaluate(color)
     assert sum(map(int, light.split(","))) > 2 * sum(map(int, dark.split(",")))
 
 
-def test_colours_from_the_smallest_weight_change_only_maps_that_have_no_zeros(view):
+def test_colors_from_the_smallest_weight_change_only_maps_that_have_no_zeros(view):
     drawn = "all => all.map(canvas => canvas.toDataURL())"
     thumbs = view.locator(".w2v2-heads canvas")
     before = thumbs.evaluate_all(drawn)
-    view.get_by_label("colours").select_option(index=1)
+    view.get_by_label("colors").select_option(index=1)
     changed = [one != other for one, other in zip(before, thumbs.evaluate_all(drawn), strict=True)]
     assert changed == [True, False, False, True, True, True]
 

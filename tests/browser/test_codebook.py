@@ -8,8 +8,9 @@ from playwright.sync_api import Page, expect
 
 from w2v2_teach.analysis.codebooks import CodedCorpus
 from w2v2_teach.config import Wav2Vec2Config
-from w2v2_teach.corpus import Interval, Utterance
-from w2v2_teach.widgets.codebook import CodebookExplorer
+from w2v2_teach.course.widgets.codebook import CodebookExplorer
+from w2v2_teach.speech.corpora import Utterance
+from w2v2_teach.speech.intervals import Interval
 
 V, T = 6, 10
 CONFIG = Wav2Vec2Config(conv_dim=(4,), conv_kernel=(1600,), conv_stride=(1600,), num_codevectors_per_group=V)  # 0.1 s

@@ -7,8 +7,8 @@ import pytest
 import torch
 from playwright.sync_api import expect
 
+from w2v2_teach.course.widgets.ctc import FRAMES, SHARPNESS, TOKENS, Clip, CTCExplorer, encode, spoken
 from w2v2_teach.ctc import best_path, ctc_lattice
-from w2v2_teach.widgets.ctc import FRAMES, SHARPNESS, TOKENS, Clip, CTCExplorer, encode, spoken
 
 LATTICE = "({...lattice(given.frames, given.target), path: bestPath(given.frames, given.target)})"
 CASES = {"": (4, []), "a": (1, [1]), "aa": (3, [1, 1]), "abba": (9, [1, 2, 2, 1]), "long": (30, [3, 1, 1, 2, 3, 3, 2])}

@@ -7,12 +7,12 @@ from nbclient import NotebookClient
 from playwright.sync_api import expect
 
 IN_BROWSER = """from w2v2_teach.config import BASE
-from w2v2_teach.widgets.receptive_field import ReceptiveFieldExplorer
+from w2v2_teach.course.widgets.receptive_field import ReceptiveFieldExplorer
 import torch
 ReceptiveFieldExplorer(BASE, torch.zeros(4000))"""
-ANOTHER = """from w2v2_teach.widgets.gumbel import GumbelExplorer
+ANOTHER = """from w2v2_teach.course.widgets.gumbel import GumbelExplorer
 GumbelExplorer()"""
-BY_PYTHON = """from w2v2_teach.widgets.aliasing import explorer
+BY_PYTHON = """from w2v2_teach.course.widgets.aliasing import explorer
 explorer()"""
 
 MARKDOWN = "# A page\n\nHere $x_t$, then `$y$`.\n\n$$\\arg\\max_v \\frac{v}{2}$$"

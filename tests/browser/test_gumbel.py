@@ -6,8 +6,8 @@ import pytest
 import torch
 from playwright.sync_api import expect
 
+from w2v2_teach.course.widgets.gumbel import LOGITS, TEMPERATURES, GumbelExplorer, draws_of_noise
 from w2v2_teach.quantizer import gumbel_softmax
-from w2v2_teach.widgets.gumbel import LOGITS, TEMPERATURES, GumbelExplorer, draws_of_noise
 
 
 @pytest.mark.parametrize("temperature", TEMPERATURES)

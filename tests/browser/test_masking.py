@@ -6,8 +6,8 @@ import pytest
 import torch
 from playwright.sync_api import expect
 
+from w2v2_teach.course.widgets import masking
 from w2v2_teach.masking import span_mask
-from w2v2_teach.widgets import masking
 
 MASKS = """given.rows.map(({u, numbers}) => [...maskOf(
   spanStarts(numbers.length, given.p, given.M, u, shuffled(numbers)), given.M, numbers.length)])"""

@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import Page, expect
 
-from w2v2_teach.widgets.own_voice import Recorder
+from w2v2_teach.course.widgets.own_voice import Recorder
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ import torch
 from playwright.sync_api import expect
 
 from w2v2_teach.config import BASE, NOTES, Wav2Vec2Config
+from w2v2_teach.course.widgets.receptive_field import ReceptiveFieldExplorer
 from w2v2_teach.feature_encoder import receptive_field
-from w2v2_teach.widgets.receptive_field import ReceptiveFieldExplorer
 
 
 def random_stack(seed: int) -> Wav2Vec2Config:

@@ -16,13 +16,13 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
-from w2v2_teach.audio import SAMPLE_RATE
-from w2v2_teach.batching import for_each_utterance
-from w2v2_teach.corpus import Corpus
+from w2v2_teach.config import SAMPLE_RATE
 from w2v2_teach.feature_encoder import receptive_field
 from w2v2_teach.losses import contrastive_logits, contrastive_loss, sample_negatives
 from w2v2_teach.masking import time_mask
 from w2v2_teach.model import Wav2Vec2ForPreTraining, Wav2Vec2Model
+from w2v2_teach.speech.batching import for_each_utterance
+from w2v2_teach.speech.corpora import Corpus
 
 TYPES = ("global", "vertical", "diagonal")
 
@@ -112,7 +112,7 @@ def distance_profile(weights: ArrayLike) -> np.ndarray:
 def position_alone(weights: ArrayLike) -> np.ndarray:
     """(..., T, T) → (..., T, T) the map of a head with the same distance profile that knows nothing but distance.
 
-    Rows add up to 1 again: near the ends a query has fewer neighbours, each of which gets more.
+    Rows add up to 1 again: near the ends a query has fewer neighbors, each of which gets more.
     """
     profile = distance_profile(weights)
     T = np.shape(weights)[-1]
@@ -121,7 +121,7 @@ def position_alone(weights: ArrayLike) -> np.ndarray:
     return plain / plain.sum(axis=-1, keepdims=True)
 
 
-class ByClass(NamedTuple):
+class ClassAttention(NamedTuple):
     """Attention from one class of frames to another."""
 
     ratio: np.ndarray  # (..., classes, classes) asking class down, 1 for what the comparison gives; nan: never met
@@ -131,7 +131,7 @@ class ByClass(NamedTuple):
 
 def attention_by_class(
     maps: Sequence[ArrayLike], labels: Sequence[Sequence[str]], against: Sequence[ArrayLike] | None = None
-) -> ByClass:
+) -> ClassAttention:
     """How much weight frames of one class give to another, as a multiple of what an even spread would give.
 
     Args:
@@ -150,25 +150,25 @@ def attention_by_class(
         frames = frames + member.sum(axis=0).astype(int)
     expected = np.broadcast_to(expected, given.shape)
     ratio = np.divide(given, expected, out=np.full(given.shape, np.nan), where=expected > 0)
-    return ByClass(ratio, frames, classes)
+    return ClassAttention(ratio, frames, classes)
 
 
-def received(weights: ArrayLike) -> np.ndarray:
+def attention_received(weights: ArrayLike) -> np.ndarray:
     """(..., T, T) → (..., T) the weight that each key gets from all queries together; 1 from an even spread."""
     return np.asarray(weights, dtype=np.float64).sum(axis=-2)
 
 
-class Towards(NamedTuple):
+class MaskedAttention(NamedTuple):
     """Mean weight received, in even shares; each (...)."""
 
     masked: np.ndarray
     visible: np.ndarray
 
 
-def towards(weights: ArrayLike, mask: ArrayLike) -> Towards:
+def masked_attention(weights: ArrayLike, mask: ArrayLike) -> MaskedAttention:
     """How much attention masked and visible frames get: weights (..., T, T), mask (T,) bool."""
-    share, mask = received(weights), np.asarray(mask, dtype=bool)
-    return Towards(share[..., mask].mean(axis=-1), share[..., ~mask].mean(axis=-1))
+    share, mask = attention_received(weights), np.asarray(mask, dtype=bool)
+    return MaskedAttention(share[..., mask].mean(axis=-1), share[..., ~mask].mean(axis=-1))
 
 
 def rollout(attentions: ArrayLike) -> np.ndarray:

@@ -10,10 +10,12 @@ from typing import NamedTuple
 import numpy as np
 from torch import Tensor
 
-from w2v2_teach.analysis import entropy, frame_labels, frame_times
-from w2v2_teach.batching import for_each_utterance
-from w2v2_teach.corpus import Corpus
+from w2v2_teach.analysis.information import count_pairs, entropy, phone_normalized_mutual_information
+from w2v2_teach.feature_encoder import frame_times
 from w2v2_teach.model import Wav2Vec2ForPreTraining
+from w2v2_teach.speech.batching import for_each_utterance
+from w2v2_teach.speech.corpora import Corpus
+from w2v2_teach.speech.intervals import frame_labels
 
 PHONE_CLASSES = {
     "vowel": "AA AE AH AO AW AY EH ER EY IH IY OW OY UH UW",
@@ -69,7 +71,7 @@ def corpus_codes(model: Wav2Vec2ForPreTraining, corpus: Corpus) -> CodedCorpus:
     """Code every frame of a corpus; leaves the model in evaluation mode, in which the largest logit is taken."""
     codes = frame_codes(model, corpus)  # (T, G) each
     lengths = [len(c) for c in codes]
-    times = [frame_times(model.config, T) for T in lengths]  # (T,) each, s
+    times = [frame_times(model.config, T).numpy() for T in lengths]  # (T,) each, s
     return CodedCorpus(
         codes=np.concatenate(codes),
         phones=np.concatenate([_labels(u.phones, t) for u, t in zip(corpus, times, strict=True)]),
@@ -209,3 +211,19 @@ def _run_starts(values: np.ndarray) -> np.ndarray:
     rows = values.reshape(len(values), -1)  # (T, 1) or (T, G)
     changed = (rows[1:] != rows[:-1]).any(axis=1)  # (T - 1,)
     return np.flatnonzero(np.concatenate([[True], changed]))
+
+
+def codebook_metrics(model: Wav2Vec2ForPreTraining, corpus: Corpus) -> dict[str, float]:
+    """How the codes of all frames are used, and what they say about the phones.
+
+    Returns:
+        `usage_perplexity` between G and G·V; `pnmi` of phone and joined code; `code_tuples`, how many joined codes
+        occur.
+    """
+    coded = corpus_codes(model, corpus)
+    counts, _, tuples = count_pairs(coded.phones, coded.joined)
+    return {
+        "usage_perplexity": float(sum(np.exp(entropy(np.bincount(book))) for book in coded.codes.T)),
+        "pnmi": phone_normalized_mutual_information(counts),
+        "code_tuples": len(tuples),
+    }

@@ -8,11 +8,12 @@ from typing import NamedTuple
 import numpy as np
 from torch import Tensor
 
-from w2v2_teach.analysis import frame_labels, frame_times
-from w2v2_teach.batching import for_each_utterance
-from w2v2_teach.corpus import DIGITS, Corpus, Utterance
-from w2v2_teach.evaluation import linear_probe
+from w2v2_teach.analysis.probes import linear_probe
+from w2v2_teach.feature_encoder import frame_times
 from w2v2_teach.model import Wav2Vec2Model
+from w2v2_teach.speech.batching import for_each_utterance
+from w2v2_teach.speech.corpora import DIGITS, Corpus, Utterance
+from w2v2_teach.speech.intervals import frame_labels
 
 FOLDS = 4  # of utterances, where a speaker must be known from other utterances
 
@@ -50,7 +51,7 @@ def layer_outputs(model: Wav2Vec2Model, corpus: Corpus) -> list[UtteranceLayers]
         ]
 
     return [
-        UtteranceLayers(utterance, frame_times(model.config, len(layers["z"])), layers)
+        UtteranceLayers(utterance, frame_times(model.config, len(layers["z"])).numpy(), layers)
         for utterance, layers in zip(corpus, for_each_utterance(model, corpus, real_frames), strict=True)
     ]
 

@@ -1,0 +1,93 @@
+"""What is measured of a recognizer is what it says of each utterance alone."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from little_run import CONFIG, little_corpus
+from torch import nn
+
+from w2v2_teach.decoding.ngram import NGramModel
+from w2v2_teach.decoding.vocabulary import Vocabulary
+from w2v2_teach.feature_encoder import frame_times
+from w2v2_teach.heads import CTCOutput, Wav2Vec2ForCTC
+from w2v2_teach.speech.audio import normalize
+from w2v2_teach.speech.corpora import Corpus
+from w2v2_teach.speech.intervals import Interval
+from w2v2_teach.tasks.asr import alignment_errors, corpus_log_probs, evaluate_asr, recognition_metrics, transcripts
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    """Seven utterances of different lengths, in no order; all say "ah ee"."""
+    utterances = little_corpus(tmp_path_factory.mktemp("corpus")).train
+    return Corpus("ragged", [utterances[i] for i in (4, 0, 9, 2, 11, 7, 5)])
+
+
+VOCABULARY = Vocabulary.from_texts(["ah ee"])
+
+
+class KnowsBetter(nn.Module):
+    """Says what it is told, each letter in a frame of its own, `spread` frames apart, whatever it hears."""
+
+    def __init__(self, text: str, spread: int = 3) -> None:
+        super().__init__()
+        self.config, self.text, self.spread = CONFIG, text, spread
+        self.unused = nn.Parameter(torch.zeros(()))  # by which its device is told
+
+    def forward(self, input_values, attention_mask):
+        frames = CONFIG.frame_lengths(attention_mask.sum(dim=1))  # (B,)
+        tokens = torch.zeros(len(input_values), int(frames.max()), dtype=torch.long)
+        for u, token in enumerate(VOCABULARY.encode(self.text)):
+            tokens[:, 1 + self.spread * u] = token
+        logits = 9.0 * nn.functional.one_hot(tokens, len(VOCABULARY))
+        return CTCOutput(logits, torch.arange(int(frames.max())) < frames[:, None])
+
+
+def test_log_probs_in_batches_are_those_of_each_utterance_alone(corpus, monkeypatch):
+    monkeypatch.setattr("w2v2_teach.speech.batching.BATCH_SIZE", 3)
+    torch.manual_seed(1)
+    model = Wav2Vec2ForCTC(replace(CONFIG, vocab_size=len(VOCABULARY)))
+    together = corpus_log_probs(model, corpus)
+    assert not model.training
+    for utterance, log_probs in zip(corpus, together, strict=True):
+        alone = model(normalize(utterance.waveform())[None]).log_probs[0]
+        torch.testing.assert_close(log_probs, alone, atol=1e-5, rtol=1e-4)
+
+
+def test_error_rates_by_hand(corpus):
+    assert recognition_metrics(KnowsBetter("ah ee"), VOCABULARY, corpus) == {"wer": 0, "cer": 0}
+    wrong = recognition_metrics(KnowsBetter("ah he"), VOCABULARY, corpus)
+    assert wrong == {"wer": pytest.approx(1 / 2), "cer": pytest.approx(1 / 5)}
+
+
+def test_a_language_model_changes_what_is_heard(corpus):
+    model = KnowsBetter("ah he")
+    metrics = recognition_metrics(model, VOCABULARY, corpus, NGramModel.from_texts(["ah ee"] * 20))
+    assert {"wer", "cer", "beam_wer", "beam_cer"} == metrics.keys()
+    unsure = [log_probs / 9 for log_probs in corpus_log_probs(model, corpus)]
+    heard = transcripts([x.log_softmax(dim=-1) for x in unsure], VOCABULARY, NGramModel.from_texts(["ah ee"] * 20))
+    assert heard != transcripts(unsure, VOCABULARY)
+
+
+def test_alignment_errors_are_distances_from_the_true_times(corpus):
+    times = frame_times(CONFIG, 20)
+    words = (Interval(times[1], times[4] + 0.01, "ah"), Interval(times[10] - 0.02, times[13], "ee"))
+    timed = Corpus("timed", (replace(utterance, words=words) for utterance in corpus))
+    errors = alignment_errors(KnowsBetter("ah ee"), VOCABULARY, timed)
+    assert errors.shape == (4 * len(corpus),)
+    assert np.all(errors < 0.05), "the words are where the letters are"
+    shifted = tuple(Interval(w.start + 0.1, w.end + 0.1, w.label) for w in words)
+    later = Corpus("later", (replace(utterance, words=shifted) for utterance in corpus))
+    assert np.median(alignment_errors(KnowsBetter("ah ee"), VOCABULARY, later)) == pytest.approx(
+        0.1, abs=np.median(errors) + 0.02
+    )
+
+
+def test_a_recognizer_is_evaluated_as_a_whole(corpus):
+    timed = Corpus("timed", (replace(u, words=(Interval(0.0, 0.1, "ah"), Interval(0.1, 0.2, "ee"))) for u in corpus))
+    results = evaluate_asr(KnowsBetter("ah ee"), VOCABULARY, timed, timed)
+    assert results["wer"] == results["beam_wer"] == 0
+    assert results["words"] == 2 * len(corpus)
+    assert results["median_boundary_error"] == np.median(alignment_errors(KnowsBetter("ah ee"), VOCABULARY, timed))

@@ -1,0 +1,276 @@
+"""What one update of pre-training draws, computes and reports."""
+
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from little_run import CONFIG, little_corpus
+from torch.utils.data import DataLoader
+
+from w2v2_teach.quantizer import perplexity
+from w2v2_teach.speech.audio import normalize
+from w2v2_teach.speech.batching import KEPT_HOURS
+from w2v2_teach.speech.corpora import Corpus
+from w2v2_teach.tasks.pretraining import RECIPES, CropDataset, Crops
+from w2v2_teach.training.batches import own_share
+from w2v2_teach.training.settings import SettingsError
+
+
+@pytest.fixture(scope="module")
+def little(tmp_path_factory):
+    return little_corpus(tmp_path_factory.mktemp("corpus"))
+
+
+def same(one: Crops, other: Crops) -> bool:
+    return one.ids == other.ids and torch.equal(one.input_values, other.input_values)
+
+
+# --- crops -----------------------------------------------------------------------------------------------------------
+
+
+def test_crops_follow_from_seed_and_update(little):
+    first, second = (CropDataset(little.train, CONFIG, little.settings()) for _ in range(2))
+    assert len(first) == 6
+    assert all(same(first[update], second[update]) for update in (0, 1, 5))
+    assert same(first[0], second[0]), "in any order, and again"
+    other_seed = CropDataset(little.train, CONFIG, little.settings(seed=1))
+    assert not same(first[0], other_seed[0])
+    one_batch = CropDataset(Corpus("few", little.train[:4]), CONFIG, little.settings())
+    rows = [dict(zip(ids, x.tolist(), strict=True))["train-03"] for x, ids in map(one_batch.__getitem__, range(3))]
+    assert rows[0] != rows[1] != rows[2], "the same utterance is cropped at a place drawn anew"
+
+
+def test_a_crop_is_a_piece_of_its_utterance(little):
+    dataset = CropDataset(little.train, CONFIG, little.settings(crop_seconds=0.1))
+    x, ids = dataset[3]
+    assert x.shape == (4, 1_600)
+    for row, key in zip(x, ids, strict=True):
+        pieces = normalize(little.train[key].waveform()).unfold(0, 1_600, 1)  # (L - 1599, 1600)
+        assert (pieces == row).all(dim=1).any()
+
+
+@pytest.mark.parametrize("crop_seconds", [0.1, 0.28, 9.0])
+def test_rows_are_as_long_as_the_shortest_or_the_crop(little, crop_seconds):
+    dataset = CropDataset(little.train, CONFIG, little.settings(crop_seconds=crop_seconds, updates=12))
+    lengths = set()
+    for update in range(12):
+        x, ids = dataset[update]
+        shortest = min(little.train[key].num_samples for key in ids)
+        assert x.shape == (4, min(round(16_000 * crop_seconds), shortest))
+        lengths.add(x.shape[1])
+    assert len(lengths) > 1 or crop_seconds == 0.1
+
+
+def test_every_utterance_comes_once_an_epoch(little):
+    dataset = CropDataset(little.train, CONFIG, little.settings(updates=9))
+    epochs = [[dataset[update].ids for update in range(start, start + 3)] for start in (0, 3, 6)]
+    for epoch in epochs:
+        assert sorted(key for batch in epoch for key in batch) == [utterance.id for utterance in little.train]
+    assert len({str(sorted(map(sorted, epoch))) for epoch in epochs}) > 1, "in other batches"
+    incomplete = CropDataset(little.train, CONFIG, little.settings(batch_size=5, updates=4))
+    for start in (0, 2):  # 12 utterances fill two batches of 5
+        heard = Counter(incomplete[start].ids + incomplete[start + 1].ids)
+        assert set(heard.values()) == {1}
+        assert len(heard) == 10
+
+
+def test_what_is_shorter_than_a_span_is_left_out(little):
+    # 6 frames, 440 samples, are the least: 5 for a mask span, and one more
+    short = [replace(utterance, num_samples=439 + i) for i, utterance in enumerate(little.train[:5])]
+    dataset = CropDataset(Corpus("short", short), CONFIG, little.settings(crop_seconds=440 / 16_000))
+    assert [utterance.num_samples for utterance in dataset.utterances] == [440, 441, 442, 443]
+    with pytest.raises(SettingsError, match=r"short has 3 utterances of 0\.028 s or more; batch_size=4 asks for more"):
+        CropDataset(Corpus("short", short[:4]), CONFIG, little.settings())
+
+
+def test_a_crop_shorter_than_a_span_is_refused(little):
+    with pytest.raises(SettingsError) as caught:
+        CropDataset(little.train, CONFIG, little.settings(crop_seconds=439 / 16_000))
+    assert "leaves no room around a mask span of 5 frames; 0.028 s is the least" in str(caught.value)
+
+
+def test_crops_do_not_depend_on_the_workers(little):
+    def read(workers: int) -> list[Crops]:
+        dataset = CropDataset(little.train, CONFIG, little.settings())
+        return list(DataLoader(dataset, batch_size=None, sampler=range(6), num_workers=workers))
+
+    alone = read(0)
+    assert all(same(Crops(*one), Crops(*other)) for one, other in zip(alone, read(2), strict=True))
+
+
+def test_a_short_corpus_is_read_once(little, monkeypatch):
+    reads = Counter()
+    whole = type(little.train[0]).waveform
+    monkeypatch.setattr(
+        type(little.train[0]), "waveform", lambda utterance: (reads.update([utterance.id]), whole(utterance))[1]
+    )
+    dataset = CropDataset(little.train, CONFIG, little.settings(updates=9))
+    assert [dataset[update] for update in range(9)]
+    assert set(reads.values()) == {1}
+    assert len(reads) == 12
+    monkeypatch.setattr("w2v2_teach.speech.batching.KEPT_HOURS", 0.0)  # a longer one each time: it may not fit
+    dataset = CropDataset(little.train, CONFIG, little.settings(updates=9))
+    assert [dataset[update] for update in range(9)]
+    assert set(reads.values()) == {4}
+    assert KEPT_HOURS > 0.5, "the bundled corpus stays in memory"
+
+
+@pytest.mark.usefixtures("one_of_two")
+def test_two_processes_share_the_rows():
+    assert list(range(8))[own_share(8)] == [4, 5, 6, 7]
+
+
+def test_a_share_is_the_second_half_of_the_batch(little, request):
+    whole = CropDataset(little.train, CONFIG, little.settings())
+    request.getfixturevalue("one_of_two")
+    share = CropDataset(little.train, CONFIG, little.settings())
+    for update in range(4):
+        x, ids = whole[update]
+        assert same(share[update], Crops(x[2:], ids[2:]))
+
+
+# --- one update ------------------------------------------------------------------------------------------------------
+
+
+def prepare(task, update: int = 0):
+    generator = torch.Generator().manual_seed(7)
+    return task.prepare(task.dataset[update], update, generator)
+
+
+def joined(work) -> dict:
+    """The micro-batches as one, with each distractor's position among all masked frames."""
+    sizes = [len(part["negatives"]) for part in work.micro_batches]
+    firsts = np.cumsum([0, *sizes[:-1]])
+    return {
+        "input_values": torch.cat([part["input_values"] for part in work.micro_batches]),
+        "mask_time_indices": torch.cat([part["mask_time_indices"] for part in work.micro_batches]),
+        "negatives": torch.cat([p["negatives"] + int(n) for p, n in zip(work.micro_batches, firsts, strict=True)]),
+        "noise": torch.cat([part["noise"] for part in work.micro_batches]),
+    }
+
+
+@pytest.mark.parametrize("accumulate", [1, 2, 4])
+def test_distractors_stay_inside_the_utterance(little, accumulate):
+    task = little.task(accumulate=accumulate)
+    work = prepare(task)
+    assert len(work.micro_batches) == accumulate
+    counts = []
+    for part in work.micro_batches:
+        mask, negatives = part["mask_time_indices"], part["negatives"]  # (B, T), (N, K)
+        assert mask.shape[0] == len(part["input_values"]) == 4 // accumulate
+        row = torch.arange(len(mask))[:, None].expand_as(mask)[mask]  # (N,), the utterance of each masked frame
+        assert (row[negatives] == row[:, None]).all()
+        assert (negatives != torch.arange(len(row))[:, None]).all(), "never the frame itself"
+        assert part["noise"].shape == (len(row), 2, 8)
+        counts += mask.sum(dim=1).tolist()
+    assert sum(counts) == work.items
+    assert len(set(counts)) > 1, "else a wrong division could not show"
+    assert work.hours * 3600 == pytest.approx(4 * 0.2)
+
+
+def test_micro_batches_are_the_batch_cut_up(little):
+    whole = prepare(little.task()).micro_batches[0]
+    for accumulate in (2, 4):
+        parts = joined(prepare(little.task(accumulate=accumulate)))
+        assert all(torch.equal(parts[name], whole[name]) for name in parts)
+
+
+def test_a_process_draws_what_one_alone_would(little, request):
+    whole = prepare(little.task())
+    request.getfixturevalue("one_of_two")
+    share = prepare(little.task(accumulate=2))
+    assert share.items == whole.items, "N is that of the whole update"
+    assert share.hours == whole.hours
+    rows, frames = whole.micro_batches[0]["mask_time_indices"], joined(share)
+    first = int(rows[:2].sum())
+    assert torch.equal(frames["mask_time_indices"], rows[2:])
+    assert torch.equal(frames["negatives"], whole.micro_batches[0]["negatives"][first:] - first)
+    assert torch.equal(frames["noise"], whole.micro_batches[0]["noise"][first:])
+
+
+def test_the_loss_by_hand(little):
+    task = little.task(replace(CONFIG, diversity_loss_weight=0.3), feature_penalty=2.0)
+    (part,) = prepare(task).micro_batches
+    loss, sums = task.losses(task.model, part)
+    output = task.model(**part)
+    N = int(part["mask_time_indices"].sum())
+    z = task.model.wav2vec2.feature_extractor(part["input_values"])  # (B, T, C)
+    by_hand = output.contrastive_loss + 0.3 * N * output.diversity_loss + 2.0 * N * (z**2).mean()
+    assert loss.item() == pytest.approx(by_hand.item(), rel=1e-5)
+    assert sums["contrastive_loss"] == output.contrastive_loss
+    assert sums["accuracy"] == (output.logits[:, 0] > output.logits[:, 1:].max(dim=1).values).sum()
+    assert sums["diversity_loss"].item() / N == pytest.approx(output.diversity_loss.item())
+    assert sums["feature_penalty"].item() / N == pytest.approx((z**2).mean().item(), rel=1e-5)
+    assert sums["code_perplexity"].item() / N == pytest.approx(perplexity(output.quantized.code_probs).item())
+    assert sums["prob_perplexity"].item() / N == pytest.approx(perplexity(output.quantized.mean_probs).item())
+    assert sums["masked_share"].item() / N == pytest.approx(part["mask_time_indices"].float().mean().item())
+    assert not any(value.requires_grad for value in sums.values())
+
+
+def test_the_feature_penalty_makes_the_latents_smaller(little):
+    def energy(weight: float) -> float:
+        task = little.task(feature_penalty=weight)
+        (part,) = prepare(task).micro_batches
+        optimizer = torch.optim.SGD(task.model.parameters(), lr=1e-4)
+        for _ in range(5):
+            task.losses(task.model, part).loss.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+        return task.model.wav2vec2.feature_extractor(part["input_values"]).square().mean().item()
+
+    assert energy(10.0) < energy(0.0)
+
+
+@pytest.mark.parametrize("factor", [0.0, 0.1, 1.0])
+def test_the_encoders_gradient_is_scaled_and_no_other(little, factor):
+    task = little.task(encoder_gradient=factor)
+    task.losses(task.model, prepare(task).micro_batches[0]).loss.backward()
+    before = {name: parameter.grad.clone() for name, parameter in task.model.named_parameters()}
+    task.adjust_gradients()
+    scaled = 0
+    for name, parameter in task.model.named_parameters():
+        encoder = name.startswith("wav2vec2.feature_extractor.")
+        assert torch.equal(parameter.grad, before[name] * factor if encoder else before[name]), name
+        scaled += encoder
+    assert scaled == len(list(task.model.wav2vec2.feature_extractor.parameters())) > 3
+
+
+def test_the_temperature_by_hand(little):
+    task = little.task(temperature_start=2.0, temperature_decay=0.5, temperature_min=0.3)
+    assert [task.temperature(update) for update in range(5)] == [2, 1, 0.5, 0.3, 0.3]
+    assert task.info(1) == {"temperature": 1.0}
+    assert [prepare(task, update).micro_batches[0]["temperature"].item() for update in (0, 2)] == [2, 0.5]
+    base = RECIPES["base"]
+    halfway = base.temperature_start * base.temperature_decay**200_000
+    assert halfway == pytest.approx(2 / np.e, rel=1e-4)
+
+
+def test_evaluation_measures_dev_and_leaves_the_model_in_training(little):
+    task = little.task()
+    metrics = task.evaluate()
+    assert metrics.keys() == {
+        *("contrastive_loss", "accuracy", "masked_frames"),
+        *("usage_perplexity", "pnmi", "code_tuples"),
+    }
+    assert task.model.training
+    assert task.evaluate() == metrics
+    untimed = Corpus("untimed", [replace(utterance, phones=()) for utterance in little.dev])
+    task.dev = untimed
+    assert task.evaluate().keys() == {"contrastive_loss", "accuracy", "masked_frames"}, "no phones, no PNMI"
+
+
+def test_a_run_is_told_by_model_and_speech(little):
+    identity = little.task().identity()
+    assert little.task(seed=1, workers=3).identity() == identity
+    assert little.task(replace(CONFIG, num_negatives=6)).identity() != identity
+    task = little.task()
+    task.train_corpus = Corpus(little.train.name, little.train[:11])
+    assert task.identity() != identity
+
+
+def test_a_model_follows_from_the_seed(little):
+    one, same, other = (little.task(seed=seed).model.state_dict() for seed in (0, 0, 1))
+    assert all(torch.equal(one[name], same[name]) for name in one)
+    assert not torch.equal(one["project_q.weight"], other["project_q.weight"])

@@ -1,0 +1,69 @@
+"""Are two recordings of the same speaker? Scores of pairs, the two ways to err, and where both are equally frequent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from sklearn.metrics import det_curve
+
+
+class Trials(NamedTuple):
+    """Pairs of recordings."""
+
+    scores: np.ndarray  # (P,) cosines: the higher, the likelier one speaker
+    is_same: np.ndarray  # (P,) bool, whether it is one
+
+
+class DetectionErrors(NamedTuple):
+    """Error rates by threshold, from the last one without false rejects to the first one without false accepts."""
+
+    thresholds: np.ndarray  # (P',) rising; a pair is accepted where its score is at least the threshold
+    false_accepts: np.ndarray  # (P',) share of the pairs of two speakers that are accepted
+    false_rejects: np.ndarray  # (P',) share of the pairs of one speaker that are rejected
+
+
+def all_pairs(embeddings: np.ndarray, speakers: Sequence[str]) -> Trials:
+    """Every recording with every other, once: n (n - 1) / 2 trials.
+
+    Args:
+        embeddings: (n, E), of any length.
+        speakers: (n,)
+    """
+    x = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
+    one, other = np.triu_indices(len(x), k=1)
+    names = np.asarray(speakers)
+    return Trials((x @ x.T)[one, other], names[one] == names[other])
+
+
+def detection_errors(trials: Trials) -> DetectionErrors:
+    """Both error rates at every threshold that makes a difference (scikit-learn's detection error trade-off).
+
+    Raises:
+        ValueError: no pair of one speaker, or none of two.
+    """
+    scores, is_same = trials
+    if is_same.all() or not is_same.any():
+        same = is_same.sum()
+        raise ValueError(f"{same} pairs of one speaker and {len(is_same) - same} of two: there must be some of both.")
+    false_accepts, false_rejects, thresholds = det_curve(is_same, scores)
+    return DetectionErrors(thresholds, false_accepts, false_rejects)
+
+
+def error_rates_at(trials: Trials, threshold: float) -> tuple[float, float]:
+    """False accepts and false rejects, as shares, of a threshold that was chosen elsewhere."""
+    accepted = trials.scores >= threshold
+    return float(accepted[~trials.is_same].mean()), float(1 - accepted[trials.is_same].mean())
+
+
+def equal_error_rate(errors: DetectionErrors) -> tuple[float, float]:
+    """The error rate where false accepts and false rejects are equally frequent, and the threshold there.
+
+    Where one jumps past the other between two thresholds, the line between them says where they would meet.
+    """
+    gap = errors.false_rejects - errors.false_accepts  # (P',) rises from <= 0 to >= 0
+    rate = np.interp(0, gap, errors.false_accepts)
+    finite = errors.thresholds[np.isfinite(errors.thresholds)]
+    after = int(np.argmax(gap >= 0))  # the first threshold that rejects at least as often
+    return float(rate), float(finite[min(after, len(finite) - 1)])

@@ -1,0 +1,267 @@
+"""Figures of notebook 09: maps and their numbers, heads by type, what a head is worth, what each layer knows."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from w2v2_teach.course.plots.attention import draw_map
+from w2v2_teach.course.plots.explorers import TYPES
+from w2v2_teach.course.plots.speech import STEPS, draw_intervals, draw_waveform
+from w2v2_teach.course.plots.style import COLORS, DIVERGING, LINES
+from w2v2_teach.speech.intervals import Interval
+
+# How a head type looks, (color, marker): its color in the explorer, and never told apart by color alone.
+TYPE_LOOKS = {name: (TYPES[name], marker) for name, marker in (("global", "o"), ("vertical", "s"), ("diagonal", "^"))}
+
+
+def toy_maps(maps: Mapping[str, np.ndarray]) -> Figure:
+    """Maps of a few frames, (T, T) each, side by side with their weights written in."""
+    figure = Figure(figsize=(13, 5.4), layout="constrained")
+    for ax, (title, weights) in zip(figure.subplots(1, len(maps)), maps.items(), strict=True):
+        ax.imshow(weights, vmin=0, vmax=1, cmap="Blues", aspect="equal")
+        for (row, column), value in np.ndenumerate(weights):
+            if value > 0:
+                text = f"{value:.2f}".lstrip("0") if value < 1 else "1"
+                ink = "white" if value > 0.6 else "black"
+                ax.text(column, row, text, ha="center", va="center", fontsize=13, color=ink)
+        frames = range(len(weights))
+        ax.set(title=title, xlabel="key", xticks=frames, yticks=frames)
+        ax.spines[:].set_visible(False)
+        ax.tick_params(length=0)
+    figure.axes[0].set_ylabel("query")
+    return figure
+
+
+def grid_of_maps(
+    maps: Mapping[str, np.ndarray], words: Sequence[Interval], hop: float, *, types: np.ndarray, most: float, title: str
+) -> Figure:
+    """All heads of some layers, layer → (H, T, T), on one color scale from 0 to `most` even shares 1/T.
+
+    The frame of each map has the color of its head's type, (layers, H); words stand on the outer axes.
+    """
+    heads, T, _ = next(iter(maps.values())).shape
+    figure = Figure(figsize=(12, 3.05 * len(maps) + 0.9), layout="constrained")
+    axes = figure.subplots(len(maps), heads, sharex=True, sharey=True, squeeze=False)
+    end = T * hop
+    for row, (layer, weights) in enumerate(maps.items()):
+        for head, ax in enumerate(axes[row]):
+            extent = (0, end, end, 0)
+            image = ax.imshow(T * weights[head], extent=extent, aspect="equal", vmin=0, vmax=most, cmap=STEPS)
+            color, marker = TYPE_LOOKS[str(types[row, head])]
+            ax.spines[:].set(visible=True, color=color, linewidth=4)
+            ax.set_title(f"{layer}, head {head + 1}", fontsize=12, pad=7)
+            ax.plot(0.05 * end, 0.05 * end, marker, color="white", markeredgecolor="black", markersize=9)
+            ax.tick_params(length=0)
+    centers, labels = [(w.start + w.end) / 2 for w in words], [w.label for w in words]
+    for ax in axes[-1]:
+        ax.set_xticks(centers, labels, rotation=90, fontsize=11)
+    for ax in axes[:, 0]:
+        ax.set_yticks(centers, labels, fontsize=11)
+    where = {"ax": axes, "pad": 0.01, "aspect": 12 * len(maps), "extend": "max"}
+    bar = figure.colorbar(image, label="weight, in even shares 1/T", **where)
+    bar.ax.tick_params(labelsize=12)
+    figure.supxlabel("key", fontsize=14)
+    figure.supylabel("query", fontsize=14)
+    handles = [
+        axes[0, 0].plot([], [], marker, color=color, markersize=10, label=name)[0]
+        for name, (color, marker) in TYPE_LOOKS.items()
+    ]
+    figure.legend(handles=handles, title=title, title_fontsize=16, loc="outside upper center", ncols=3, fontsize=13)
+    return figure
+
+
+def measures(panels: Mapping[str, tuple[np.ndarray, np.ndarray]], types: np.ndarray, names: tuple[str, str]) -> Figure:
+    """One panel a measure: every head of the first network by its type's mark, of the second as gray crosses.
+
+    Args:
+        panels: title and axis → (layers, H) of the two networks, 0 for the even map.
+        types: (layers, H) of the first.
+        names: of the two networks.
+    """
+    figure = Figure(figsize=(14, 5), layout="constrained")
+    for ax, (title, (values, others)) in zip(figure.subplots(1, len(panels)), panels.items(), strict=True):
+        name, _, axis = title.partition("\n")
+        ax.axhline(0, color=COLORS["muted"], linewidth=1.5)
+        for (layer, head), value in np.ndenumerate(values):
+            x = layer + 1 + 0.15 * (head - (values.shape[1] - 1) / 2)
+            color, marker = TYPE_LOOKS[str(types[layer, head])]
+            ax.plot(x, others[layer, head], "x", color="#666666", markersize=7)
+            ax.plot(x, value, marker, color=color, markersize=10)
+        ax.set(title=name, ylabel=axis, xlabel="layer", xticks=range(1, len(values) + 1))
+        ax.margins(y=0.12)
+    handles = [
+        ax.plot([], [], marker, color=color, markersize=10, label=f"{name} ({names[0]})")[0]
+        for name, (color, marker) in TYPE_LOOKS.items()
+    ]
+    handles += ax.plot([], [], "x", color="#666666", markersize=7, label=names[1])
+    figure.legend(handles=handles, loc="outside lower center", ncols=4, fontsize=13)
+    return figure
+
+
+def head_tables(tables: Mapping[str, np.ndarray], form: str, unit: str, center: float | None = None) -> Figure:
+    """Tables of one number a head, (layers, H) each, on one color scale, the numbers written in.
+
+    Args:
+        tables: title → numbers.
+        form: how to write them, such as ".2f".
+        unit: label of the color bar.
+        center: the value that is white between two colors; None where all are amounts.
+    """
+    figure = Figure(figsize=(1.2 + 5.4 * len(tables), 4.4), layout="constrained")
+    values = np.stack(list(tables.values()))
+    reach = None if center is None else max(np.abs(values - center).max(), 1e-9)
+    scale = {"vmin": values.min(), "vmax": values.max(), "cmap": "Blues"}
+    if center is not None:
+        scale = {"vmin": center - reach, "vmax": center + reach, "cmap": DIVERGING}
+    for ax, (title, table) in zip(np.ravel(figure.subplots(1, len(tables))), tables.items(), strict=True):
+        image = ax.imshow(table, aspect="auto", **scale)
+        write_numbers(ax, table, form, image)
+        layers, heads = table.shape
+        ax.set(title=title, xlabel="head", ylabel="layer", xticks=range(heads), yticks=range(layers))
+        ax.set(xticklabels=range(1, heads + 1), yticklabels=range(1, layers + 1))
+    figure.colorbar(image, ax=figure.axes, label=unit, pad=0.02)
+    return figure
+
+
+def write_numbers(ax: Axes, table: np.ndarray, form: str, image: object, size: int = 14) -> None:
+    """The numbers of a picture (rows, columns) into its cells, in ink that can be read on each; axes without lines."""
+    for (row, column), value in np.ndenumerate(table):
+        red, green, blue, _ = image.cmap(image.norm(value))
+        ink = "white" if 0.3 * red + 0.59 * green + 0.11 * blue < 0.5 else "black"
+        text = "–" if np.isnan(value) else f"{value:{form}}"
+        ax.text(column, row, text, ha="center", va="center", fontsize=size, color=ink)
+    ax.spines[:].set_visible(False)
+    ax.tick_params(length=0)
+
+
+def by_class(tables: Mapping[str, np.ndarray], classes: Sequence[str], least: int) -> Figure:
+    """Attention from class to class, (classes, classes) each, as multiples of what it is compared with.
+
+    `least` is how many frames the rarest class has: it stands below, for ratios of few frames are no findings.
+    """
+    figure = Figure(figsize=(14, 6), layout="constrained")
+    for ax, (title, table) in zip(figure.subplots(1, len(tables), sharey=True), tables.items(), strict=True):
+        image = ax.imshow(np.log2(table), cmap=DIVERGING, vmin=-1, vmax=1, aspect="equal")
+        for (row, column), value in np.ndenumerate(table):
+            ink = "white" if abs(np.log2(value)) > 0.75 else "black"
+            ax.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=13, color=ink)
+        places = range(len(classes))
+        ax.set(title=title, xlabel="key", xticks=places, yticks=places, yticklabels=classes)
+        ax.set_xticklabels(classes, rotation=30, ha="right", rotation_mode="anchor")
+        ax.spines[:].set_visible(False)
+        ax.tick_params(length=0)
+    figure.axes[0].set_ylabel("query")
+    bar = figure.colorbar(image, ax=figure.axes, label="times as much", pad=0.02, ticks=(-1, -0.5, 0, 0.5, 1))
+    bar.ax.set_yticklabels(["½", "0.7", "1", "1.4", "2"])
+    figure.supxlabel(f"the rarest class has {least} frames", fontsize=13, color="#555555")
+    return figure
+
+
+def masked_stretch(
+    lines: Mapping[str, np.ndarray],
+    mask: np.ndarray,
+    waveform: np.ndarray,
+    words: Sequence[Interval],
+    *,
+    hop: float,
+    title: str,
+) -> Figure:
+    """Attention that each frame receives, (T,) per line in even shares, over the waveform (L,); masked spans shaded."""
+    figure = Figure(figsize=(12, 6), layout="constrained")
+    strip, sound, ax = figure.subplots(3, 1, sharex=True, height_ratios=(1, 1.6, 4))
+    draw_intervals(strip, words, "")
+    strip.tick_params(bottom=False, labelbottom=False)
+    draw_waveform(sound, waveform)
+    sound.set(xlabel="", ylabel="", yticks=[])
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], mask.astype(int), [0]])))
+    for start, end in edges.reshape(-1, 2):
+        for panel in (sound, ax):
+            panel.axvspan(start * hop, end * hop, color=COLORS["muted"], alpha=0.35, linewidth=0)
+    ax.axhline(1, color=COLORS["muted"], linewidth=1.5)
+    times = np.arange(len(mask)) * hop
+    for (name, values), (color, line, _) in zip(lines.items(), LINES, strict=False):
+        ax.step(times, values, line, where="post", color=color, linewidth=2.2, label=name)
+    top = 1.3 * max(values.max() for values in lines.values())
+    ax.set(xlabel="time of the key (s); gray: masked", ylabel="attention received\n(even shares)", ylim=(0, top))
+    ax.set_xlim(0, len(mask) * hop)
+    ax.legend(loc="upper center", ncols=len(lines))
+    strip.set_title(title)
+    return figure
+
+
+def losses(bars: Mapping[str, float], chance: float, whole: str) -> Figure:
+    """Contrastive loss with parts of the network taken away, from top to bottom; lines for the whole and for chance."""
+    figure = Figure(figsize=(12, 0.62 * len(bars) + 1.6), layout="constrained")
+    ax = figure.subplots()
+    names, values = list(bars), np.array(list(bars.values()))
+    colors = [COLORS["c"] if name == whole else COLORS["lit"] for name in names]
+    ax.barh(names, values, color=colors, height=0.66)
+    for row, value in enumerate(values):
+        ax.text(value + 0.03, row, f"{value:.2f}", va="center", fontsize=14)
+    ax.axvline(bars[whole], color=COLORS["c"], linestyle="--", linewidth=1.5)
+    ax.axvline(chance, color=COLORS["muted"], linewidth=2)
+    ax.text(chance - 0.04, 0, "guessing", ha="right", va="center", fontsize=13, color="#555555")
+    ax.set(xlabel="contrastive loss (nats a masked frame)", xlim=(0, 1.12 * max(chance, values.max())))
+    ax.invert_yaxis()
+    ax.tick_params(axis="y", length=0, labelsize=14)
+    return figure
+
+
+def layer_matrices(tables: Mapping[str, np.ndarray], layers: Sequence[str], across: Mapping[str, str]) -> Figure:
+    """Similarities (layers, layers), 0 to 1, written in; `across` says what network stands in the columns of each."""
+    figure = Figure(figsize=(14, 5.8), layout="constrained")
+    for ax, (title, table) in zip(figure.subplots(1, len(tables)), tables.items(), strict=True):
+        image = ax.imshow(table, vmin=0, vmax=1, aspect="equal")
+        write_numbers(ax, table, ".2f", image, size=13)
+        ax.set(title=title, xlabel=across[title], xticks=range(len(layers)), yticks=range(len(layers)))
+        ax.set(yticklabels=layers)
+        ax.set_xticklabels(layers, rotation=40, ha="right", rotation_mode="anchor")
+    figure.colorbar(image, ax=figure.axes, label="linear CKA", pad=0.02)
+    return figure
+
+
+def probes(panels: Mapping[str, Mapping[str, Mapping[str, float]]], chance: Mapping[str, float]) -> Figure:
+    """One panel a question: accuracy over the layers, one line a network; question → network → layer → accuracy."""
+    figure = Figure(figsize=(14, 5), layout="constrained")
+    looks = [*LINES, ("#666666", ":", "x")]
+    for ax, (question, networks) in zip(figure.subplots(1, len(panels), sharey=True), panels.items(), strict=True):
+        for (name, curve), (color, line, marker) in zip(networks.items(), looks, strict=False):
+            look = {"color": color, "marker": marker, "markersize": 8, "linewidth": 2}
+            ax.plot(list(curve), list(curve.values()), line, label=name, **look)
+        ax.axhline(chance[question], color=COLORS["muted"], linewidth=1.5)
+        where = ax.get_yaxis_transform()
+        ax.text(0.02, chance[question] - 0.02, "guessing", va="top", fontsize=12, color="#555555", transform=where)
+        ax.set(title=question, ylim=(0, 1.02))
+        ax.tick_params(axis="x", rotation=40)
+    figure.axes[0].set_ylabel("accuracy of a linear probe")
+    figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=13)
+    return figure
+
+
+def rollout_beside_truth(maps: Mapping[str, np.ndarray], words: Sequence[Interval], hop: float) -> Figure:
+    """Maps (T, T) of what each frame's context comes from, side by side, each on a scale of its own."""
+    figure = Figure(figsize=(14, 5.6), layout="constrained")
+    for ax, (title, weights) in zip(figure.subplots(1, len(maps)), maps.items(), strict=True):
+        draw_map(ax, weights, words, hop, vmin=0, vmax=len(weights) * np.quantile(weights, 0.99))
+        ax.set_title(title)
+        ax.set(xlabel="frame that is looked at, or hidden", ylabel="frame whose context it is")
+    return figure
+
+
+def around_a_frame(lines: Mapping[str, np.ndarray], hop: float, reach: float) -> Figure:
+    """Shares over the distance from a frame, (2 T - 1,) each from the past to the future, on a logarithmic axis."""
+    figure = Figure(figsize=(11, 4.8), layout="constrained")
+    ax = figure.subplots()
+    ax.add_patch(Rectangle((-reach, 0), 2 * reach, 1, color=COLORS["z"], alpha=0.18, linewidth=0))
+    ax.text(0, 0.97, "reach of the positional convolution", ha="center", va="top", fontsize=13,
+            transform=ax.get_xaxis_transform())  # fmt: skip
+    for (name, values), (color, line, _) in zip(lines.items(), LINES, strict=False):
+        offsets = (np.arange(len(values)) - len(values) // 2) * hop
+        ax.semilogy(offsets, values, line, color=color, linewidth=2.2, label=name)
+    ax.set(xlabel="distance (s)", ylabel="share of the whole", xlim=(-1.5, 1.5), ylim=(2e-3, 1))
+    ax.set_title("Where a context comes from: rollout, and what hiding frames shows")
+    ax.legend(loc="upper right")
+    return figure

@@ -1,0 +1,185 @@
+"""Figures of masking: spans, how long and how many they are, what they hide, and what the network learns from them."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from matplotlib.ticker import PercentFormatter
+
+from w2v2_teach.course.plots.speech import draw_intervals, draw_waveform
+from w2v2_teach.course.plots.style import COLORS, LINES
+from w2v2_teach.speech.intervals import Interval
+
+VISIBLE, HIDDEN = "#FBE3B8", "#3B3B3B"  # light as z, and dark: apart without color, too
+KEY = [Patch(facecolor=VISIBLE, edgecolor="#888888", label="visible"), Patch(facecolor=HIDDEN, label="hidden")]
+
+
+def spans_by_hand(starts: Sequence[int], M: int, mask: np.ndarray) -> Figure:
+    """One row per span of M frames, and below them the mask (T,) that they make together."""
+    figure = Figure(figsize=(10, 0.75 * len(starts) + 1.9), layout="constrained")
+    ax = figure.subplots()
+    names = [f"span from {start}" for start in starts] + ["mask"]
+    for row, name in enumerate(names):
+        hidden = mask if name == "mask" else np.isin(np.arange(len(mask)), starts[row] + np.arange(M))
+        for frame, is_hidden in enumerate(hidden):
+            color = HIDDEN if is_hidden else VISIBLE
+            ax.barh(row, 0.94, left=frame - 0.47, height=0.8, color=color, edgecolor="#888888")
+    ax.axhline(len(starts) - 0.5, color="black", linewidth=1.5)
+    ax.set(yticks=range(len(names)), yticklabels=names, xticks=range(len(mask)), xlabel="frame t")
+    ax.invert_yaxis()
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+    figure.legend(handles=KEY, loc="outside upper right", ncols=2)
+    return figure
+
+
+def share_over_product(
+    product: np.ndarray, formula: Mapping[int, np.ndarray], asked: np.ndarray, drawn: Mapping[int, np.ndarray]
+) -> Figure:
+    """Share of masked frames over p·M: what it would be without overlap, the formula, and what was drawn.
+
+    Args:
+        product: (n,) values of p·M.
+        formula: M → (n,) the share that the formula gives there.
+        asked: (k,) values of p·M with which masks were drawn.
+        drawn: M → (k,) the share that these masks hide.
+    """
+    figure = Figure(figsize=(10, 4.8), layout="constrained")
+    ax = figure.subplots()
+    ax.plot(product, product, ":", color="#555555", linewidth=2)
+    ax.text(0.8, 0.83, "no overlap: p·M", rotation=26, ha="center", fontsize=13, color="#555555")
+    for (M, curve), (color, line, marker) in zip(formula.items(), LINES, strict=False):
+        ax.plot(product, curve, line, color=color, linewidth=1.5)
+        ax.plot(asked, drawn[M], linestyle="none", marker=marker, color=color, markersize=8, label=f"M = {M}")
+    ax.axvline(0.65, color=COLORS["lit"], linestyle="--", linewidth=1.5)
+    ax.text(0.655, 0.04, "p·M = 0.65, the paper's", fontsize=13, color="#A34700")
+    ax.set(xlabel="p·M: what is asked for", ylabel="share that is masked", xlim=(0, 1.02), ylim=(0, 1.02))
+    ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    ax.legend(loc="upper left", title="lines: formula; marks: drawn", title_fontsize=13, alignment="left")
+    return figure
+
+
+def span_lengths(lengths: np.ndarray, title: str) -> Figure:
+    """How often each length of a hidden stretch, in frames, occurs; `lengths` has one entry per stretch."""
+    figure = Figure(figsize=(10, 4.6), layout="constrained")
+    ax = figure.subplots()
+    draw_lengths(ax, lengths)
+    ax.set_title(title)
+    return figure
+
+
+def draw_lengths(ax: Axes, lengths: np.ndarray) -> None:
+    """A histogram on a logarithmic axis, with mean and median."""
+    values, counts = np.unique(lengths, return_counts=True)
+    ax.bar(values, counts / counts.sum(), width=1.0, color=COLORS["c"])
+    mean, median = lengths.mean(), np.median(lengths)
+    ax.axvline(mean, color=COLORS["lit"], linestyle="--", linewidth=2, label=f"mean {mean:.1f}")
+    ax.axvline(median, color="black", linestyle=":", linewidth=2, label=f"median {median:.0f}")
+    ax.set_yscale("log")
+    ax.yaxis.set_major_formatter(lambda share, _: f"{100 * share:g}%")
+    ax.set(xlabel="length of a hidden stretch (frames)", ylabel="share of the stretches")
+    ax.set(xlim=(0, 1.05 * max(values.max(), 4)), ylim=(0.5 / counts.sum(), 1.2))
+    ax.legend(loc="upper right")
+
+
+def rows(masks: Mapping[str, np.ndarray], hop: float) -> Figure:
+    """Masks of several utterances, (B, T) each, one panel per variant; `hop` seconds per frame."""
+    figure = Figure(figsize=(11, 1.0 + sum(0.9 + 0.17 * len(mask) for mask in masks.values())), layout="constrained")
+    axes = figure.subplots(len(masks), 1, sharex=True, squeeze=False, height_ratios=[len(m) for m in masks.values()])
+    for ax, (title, mask) in zip(axes[:, 0], masks.items(), strict=True):
+        draw_rows(ax, mask, hop)
+        ax.set_title(title, loc="left")
+    axes[-1, 0].set_xlabel("time (s)")
+    figure.legend(handles=KEY, loc="outside upper right", ncols=2)
+    return figure
+
+
+def draw_rows(ax: Axes, mask: np.ndarray, hop: float) -> None:
+    """One row per utterance of a mask (B, T), dark where frames are hidden."""
+    B, T = mask.shape
+    ax.imshow(mask, cmap=ListedColormap([VISIBLE, HIDDEN]), vmin=0, vmax=1, extent=(0, T * hop, B, 0))
+    ax.hlines(range(1, B), 0, T * hop, color="white", linewidth=2)
+    ax.set(yticks=[], ylabel="utterances")
+    ax.spines[:].set_visible(False)
+
+
+def settings(mask: np.ndarray, lengths: np.ndarray, hop: float, title: str) -> Figure:
+    """The masks of a few utterances (B, T), and beside them how long the hidden stretches of many are."""
+    figure = Figure(figsize=(13, 5), layout="constrained")
+    left, right = figure.subplots(1, 2, width_ratios=(1.3, 1))
+    draw_rows(left, mask, hop)
+    left.set(title=title, xlabel="time (s)")
+    left.legend(handles=KEY, loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2)
+    draw_lengths(right, lengths)
+    right.set_title("Hidden stretches")
+    return figure
+
+
+def masked_utterance(
+    waveform: np.ndarray, mask: np.ndarray, words: Sequence[Interval], phones: Sequence[Interval], hop: float
+) -> Figure:
+    """A waveform (L,) with its words, phones and frames (T,); where frames are hidden the waveform is shaded."""
+    figure = Figure(figsize=(13, 5.4), layout="constrained")
+    axes = figure.subplots(4, 1, sharex=True, height_ratios=(0.7, 1.1, 4, 0.6))
+    draw_intervals(axes[0], words, "words")
+    draw_intervals(axes[1], phones, "phones")
+    draw_waveform(axes[2], waveform)
+    for frame in np.flatnonzero(mask):
+        axes[2].axvspan(frame * hop, (frame + 1) * hop, color=HIDDEN, alpha=0.3, linewidth=0)
+    draw_rows(axes[3], mask[None], hop)
+    axes[2].set_xlabel("")
+    axes[3].set(xlabel="time (s)", xlim=(0, len(mask) * hop))
+    axes[3].set_ylabel("frames of x", rotation=0, ha="right", va="center")
+    for ax in axes[:3]:
+        ax.tick_params(bottom=False, labelbottom=False)
+        ax.spines["bottom"].set_visible(False)
+    figure.legend(handles=KEY, loc="outside upper right", ncols=2)
+    return figure
+
+
+def ruler(track: np.ndarray, hole: slice, hop: float, explained: Mapping[int, float]) -> Figure:
+    """A straight line over a hole in one frequency's track (T,), and how much such lines explain by length of hole."""
+    figure = Figure(figsize=(13, 4.6), layout="constrained")
+    left, right = figure.subplots(1, 2, width_ratios=(1.3, 1))
+    times = np.arange(len(track)) * hop
+    left.plot(times, track, "o-", color=COLORS["c"], markersize=4, label="power of one band")
+    left.axvspan(times[hole.start] - hop / 2, times[hole.stop] - hop / 2, color=HIDDEN, alpha=0.2, linewidth=0)
+    ends = [hole.start - 1, hole.stop]
+    left.plot(times[ends], track[ends], "s--", color=COLORS["lit"], linewidth=2.5, label="straight line over the hole")
+    low, high = track.min(), track.max()
+    left.set(xlabel="time (s)", ylabel="log power", ylim=(low - 0.05 * (high - low), high + 0.4 * (high - low)))
+    left.set_title(f"A hole of {hole.stop - hole.start} frames")
+    left.legend(loc="upper left", ncols=2)
+
+    bars = right.bar([str(M) for M in explained], list(explained.values()), color=COLORS["z"], edgecolor="#8A5C00")
+    right.bar_label(bars, [f"{value:.2f}" for value in explained.values()], fontsize=13, padding=2)
+    right.axhline(0, color="black", linewidth=1.5)
+    right.set(xlabel="frames in the hole", ylabel="variance explained", ylim=(-0.6, 1), title="What the line explains")
+    return figure
+
+
+def learning(runs: Mapping[str, Sequence[Mapping[str, float]]], guess: Mapping[str, float], title: str) -> Figure:
+    """Accuracy and loss over updates, side by side.
+
+    Args:
+        runs: name → the records of a training.
+        guess: "accuracy" and "contrastive_loss" of guessing.
+        title: above both.
+    """
+    figure = Figure(figsize=(13, 4.8), layout="constrained")
+    figure.suptitle(title, fontsize=16)
+    names = {"accuracy": "accuracy", "contrastive_loss": "loss (nats)"}
+    for ax, (key, name) in zip(figure.subplots(1, 2), names.items(), strict=True):
+        ax.axhline(guess[key], color=COLORS["muted"], linewidth=2.5, label="guessing")
+        for (run, records), (color, line, marker) in zip(runs.items(), LINES, strict=False):
+            updates, values = [r["update"] for r in records], [r[key] for r in records]
+            ax.plot(updates, values, line, color=color, marker=marker, markersize=5, label=run)
+        ax.set(xlabel="update", ylabel=name, xlim=(0, None))
+        ax.margins(y=0.12)
+    figure.axes[0].set_ylim(bottom=0)
+    figure.axes[0].yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(runs) + 1)
+    return figure

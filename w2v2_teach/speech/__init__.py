@@ -1,0 +1,1 @@
+"""Audio files, corpora, and the batches that are made of them."""

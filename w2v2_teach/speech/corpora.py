@@ -1,0 +1,347 @@
+"""One interface to every corpus: the bundled one, those that are downloaded, and a folder of the reader's own."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+import pooch
+import torch
+
+from w2v2_teach.config import SAMPLE_RATE
+from w2v2_teach.errors import CourseError
+from w2v2_teach.files import DATA
+from w2v2_teach.speech import downloads
+from w2v2_teach.speech.audio import MIN_SAMPLES, count_samples, load_audio
+from w2v2_teach.speech.downloads import CorpusNotFound, DownloadError
+from w2v2_teach.speech.intervals import Interval
+from w2v2_teach.speech.text_files import CorpusError, read_lines, require_new, transcript_of
+
+FSDD_URL = "https://github.com/Jakobovski/free-spoken-digit-dataset/archive/refs/tags/v1.0.10.tar.gz"
+FSDD_ARCHIVE_ROOT = "free-spoken-digit-dataset-1.0.10"  # the folder inside the archive
+DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+
+LIBROSA_URL = "https://librosa.org/data/audio/"
+LIBROSA_EXCERPTS = ("5703-47212-0000", "3436-172162-0000", "198-209-0000")  # librosa calls them libri1, libri2, libri3
+
+
+class CorpusTooShort(CourseError, ValueError):
+    """More speech is wanted than there is."""
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """One recording and what is known about it. The sound itself stays on disk until `waveform()` asks for it."""
+
+    id: str
+    speaker: str
+    split: str  # which part of its corpus: "train", "dev", "test", …
+    path: Path
+    text: str  # in lower case; empty where no transcript is published
+    num_samples: int  # L, at 16 kHz
+    phones: tuple[Interval, ...] = ()  # empty where no times are known
+    words: tuple[Interval, ...] = ()
+    offset: float | None = None  # s, where in its file it begins, if it is only a piece of that
+
+    @property
+    def duration(self) -> float:
+        """Length in seconds."""
+        return self.num_samples / SAMPLE_RATE
+
+    def waveform(self) -> torch.Tensor:
+        """The sound, (L,) float32 at 16 kHz; raises `AudioError` where the file is no good."""
+        if self.offset is None:
+            return load_audio(self.path)
+        return load_audio(self.path, self.offset, self.duration)
+
+
+class Corpus(Sequence[Utterance]):
+    """Utterances in a fixed order, by position or by id; a `torch.utils.data.DataLoader` takes it as its dataset."""
+
+    def __init__(self, name: str, utterances: Iterable[Utterance]):
+        """Raises CorpusError where two utterances share an id."""
+        self.name = name
+        self._utterances = tuple(utterances)
+        self._by_id = {utterance.id: utterance for utterance in self._utterances}
+        if len(self._by_id) < len(self._utterances):
+            shared = next(u.id for u in self._utterances if self._by_id[u.id] is not u)
+            raise CorpusError(f"{name}: some utterances share an id, first {shared}")
+
+    def __len__(self) -> int:
+        return len(self._utterances)
+
+    def __getitem__(self, key: int | str) -> Utterance:
+        return self._by_id[key] if isinstance(key, str) else self._utterances[key]
+
+    def __repr__(self) -> str:
+        return f"{self.name}: {len(self)} utterances, {len(self.speakers)} speakers, {60 * self.hours:.1f} min"
+
+    def split(self, name: str) -> Corpus:
+        """The utterances of one split, as a corpus; raises ValueError, naming the splits there are."""
+        splits = sorted({utterance.split for utterance in self})
+        if name not in splits:
+            raise ValueError(f"{self.name} has no split {name!r}: it has {', '.join(splits)}")
+        return Corpus(f"{self.name}/{name}", (utterance for utterance in self if utterance.split == name))
+
+    def minutes(self, wanted: float, seed: int = 0) -> Corpus:
+        """Utterances drawn at random until they last `wanted` minutes; a smaller draw is part of a larger one.
+
+        Raises:
+            CorpusTooShort: there is less than that.
+        """
+        if wanted > 60 * self.hours:
+            raise CorpusTooShort(f"{self.name} lasts {60 * self.hours:.1f} minutes; {wanted:g} are wanted")
+        order = np.random.default_rng(seed).permutation(len(self))
+        ends = np.cumsum([self[int(i)].duration for i in order]) / 60  # minutes
+        drawn = order[: int(np.searchsorted(ends, wanted)) + 1]
+        return Corpus(f"{self.name}, {wanted:g} min, seed {seed}", (self[int(i)] for i in sorted(drawn)))
+
+    @property
+    def speakers(self) -> tuple[str, ...]:
+        """Each speaker once, sorted."""
+        return tuple(sorted({utterance.speaker for utterance in self}))
+
+    @property
+    def hours(self) -> float:
+        """Length of all utterances together, in hours."""
+        return sum(utterance.duration for utterance in self) / 3600
+
+
+def toy_speech() -> Corpus:
+    """The bundled corpus: synthetic English by 24 speakers, with exact phone and word times; see its README.
+
+    Raises:
+        CorpusNotFound: the folder is not there.
+    """
+    if not (DATA / "toy_speech" / "utterances.tsv").is_file():
+        raise CorpusNotFound(
+            f"the bundled corpus is missing from {DATA / 'toy_speech'}: restore that folder from the repository, "
+            "or build it with `python data/build_toy_speech.py`"
+        )
+    return read_tables(DATA / "toy_speech")
+
+
+def fsdd(download: bool = False) -> Corpus:
+    """The Free Spoken Digit Dataset, release v1.0.10: 3,000 digits by six speakers, 8 kHz, CC BY-SA 4.0.
+
+    Its README makes recordings 0 to 4 of each digit and speaker the test set, and 5 to 49 the training set; the
+    speakers are the same in both. Every file is compared with `data/fsdd/SHA256SUMS` each time.
+
+    Args:
+        download: fetch the release from GitHub into the cache, where it is not on this machine.
+
+    Raises:
+        CorpusNotFound: it is not on this machine, and `download` is False.
+        DownloadError: it cannot be fetched, or is not what was published.
+    """
+    return _fsdd(download, FSDD_URL, downloads.read_checksums(DATA / "fsdd" / "SHA256SUMS"))
+
+
+def _fsdd(download: bool, url: str, checksums: dict[str, str]) -> Corpus:
+    name = "free-spoken-digit-dataset"
+    folders = [folder / name / "recordings" for folder in downloads.data_folders()]
+    recordings = next((folder for folder in folders if folder.is_dir()), None)
+    if recordings is None:
+        if not download:
+            raise CorpusNotFound(
+                "the Free Spoken Digit Dataset is not on this machine: fetch it with fsdd(download=True), "
+                f"or point $W2V2_TEACH_DATA at a folder that holds {name}/recordings"
+            )
+        recordings = _fetch_fsdd(url, checksums, downloads.cache_folder() / name)
+    downloads.verify(recordings, checksums)
+
+    utterances = []
+    for path in sorted(recordings / file for file in checksums):
+        digit, speaker, index = path.stem.split("_")
+        split = "test" if int(index) < 5 else "train"
+        utterances.append(Utterance(path.stem, speaker, split, path, DIGITS[int(digit)], count_samples(path)))
+    return Corpus("fsdd", utterances)
+
+
+def _fetch_fsdd(url: str, checksums: dict[str, str], folder: Path) -> Path:
+    """Fetch, unpack and verify beside `folder`, which is thus complete or absent; returns its recordings."""
+    archive = downloads.download(url, folder.with_name(f"{FSDD_ARCHIVE_ROOT}.tar.gz"))
+    try:
+        with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+            downloads.extract(archive, Path(scratch))
+            downloads.verify(Path(scratch) / FSDD_ARCHIVE_ROOT / "recordings", checksums)
+            (Path(scratch) / FSDD_ARCHIVE_ROOT).rename(folder)
+    except OSError as error:
+        raise DownloadError(f"{folder} cannot be written: {error}") from error
+    finally:
+        archive.unlink()  # unpacked, or of no use
+    return folder / "recordings"
+
+
+def librosa_excerpts(download: bool = False) -> Corpus:
+    """Three LibriSpeech utterances, 22.05 kHz, CC BY 4.0: the speech among librosa's examples (libri1 to libri3).
+
+    librosa publishes no transcripts of them, so `text` is empty. They are kept where librosa keeps its examples
+    (`$LIBROSA_DATA_DIR` or its cache), and compared with librosa's own list of checksums each time.
+
+    Args:
+        download: fetch them from librosa.org, where they are not on this machine.
+
+    Raises:
+        CorpusNotFound: they are not on this machine, and `download` is False.
+        DownloadError: they cannot be fetched, or are not what was published.
+    """
+    return _librosa_excerpts(download, LIBROSA_URL)
+
+
+def _librosa_excerpts(download: bool, url: str) -> Corpus:
+    registry = resources.files("librosa.util.example_data").joinpath("registry.txt").read_text(encoding="utf-8")
+    published = dict(line.rsplit(maxsplit=1) for line in registry.splitlines())
+    checksums = {f"{name}.ogg": published[f"{name}.ogg"] for name in LIBROSA_EXCERPTS}
+
+    own = Path(os.environ.get("LIBROSA_DATA_DIR", pooch.os_cache("librosa")))
+    folders = [*(folder / "librosa" for folder in downloads.data_folders()), own]
+    folder = next((folder for folder in folders if all((folder / file).is_file() for file in checksums)), None)
+    if folder is None:
+        if not download:
+            raise CorpusNotFound(
+                "librosa's speech examples are not on this machine: fetch them with librosa_excerpts(download=True), "
+                "or point $W2V2_TEACH_DATA at a folder that holds librosa/*.ogg"
+            )
+        folder = own
+        for file, checksum in checksums.items():
+            downloads.download(url + file, folder / file, checksum)
+    downloads.verify(folder, checksums)
+
+    paths = [folder / file for file in checksums]
+    return Corpus(
+        "librosa_excerpts",
+        (Utterance(path.stem, path.stem.split("-")[0], "excerpts", path, "", count_samples(path)) for path in paths),
+    )
+
+
+def librispeech(folder: str | os.PathLike) -> Corpus:
+    """A folder in the layout of LibriSpeech and Mini LibriSpeech: `speaker/chapter/*.flac` with a `*.trans.txt` each.
+
+    Args:
+        folder: one split (such as `dev-clean-2`), or the folder that holds several of them.
+
+    Raises:
+        CorpusNotFound: there is no transcript in the folder.
+        CorpusError: a transcript without its recording, a recording without its transcript, an id that stands there
+            twice, or a transcript that cannot be read; names the file and the line.
+        AudioError: a recording that cannot be used.
+    """
+    folder = Path(folder).resolve()
+    transcripts = sorted(_visible(folder, "*.trans.txt"))
+    if not transcripts:
+        raise CorpusNotFound(f"{folder} holds no speaker/chapter/*.trans.txt, the layout of LibriSpeech")
+    places: dict[str, str] = {}
+    utterances = [utterance for path in transcripts for utterance in _chapter(path, places)]
+    if unread := {path.stem for path in _visible(folder, "*.flac")} - places.keys():
+        raise CorpusError(f"{folder}: {len(unread)} recordings have no transcript, first {min(unread)}.flac")
+    return Corpus(folder.name, utterances)
+
+
+def _visible(folder: Path, pattern: str) -> Iterator[Path]:
+    """The files of a folder, at any depth, without the `._` companions that macOS puts beside them."""
+    return (path for path in folder.rglob(pattern) if not path.name.startswith("._"))
+
+
+def train_and_dev(name: str) -> tuple[Corpus, Corpus]:
+    """What to learn from and what to measure on: the splits whose names begin with "train" and with "dev".
+
+    Args:
+        name: "toy" for the bundled corpus; or a folder with tables as the bundled one has, or in LibriSpeech's layout.
+
+    Raises:
+        CorpusNotFound: nothing there, or one of the two is missing.
+        CorpusError: the folder's content contradicts itself, or cannot be read.
+    """
+    if name == "toy":
+        corpus = toy_speech()
+    else:
+        folder = Path(name)
+        corpus = read_tables(folder) if (folder / "utterances.tsv").is_file() else librispeech(folder)
+    parts = []
+    for part in ("train", "dev"):
+        utterances = [utterance for utterance in corpus if utterance.split.startswith(part)]
+        if not utterances:
+            splits = ", ".join(sorted({utterance.split for utterance in corpus}))
+            raise CorpusNotFound(f"{corpus.name} has no split whose name begins with {part!r}: it has {splits}")
+        parts.append(Corpus(f"{corpus.name}/{part}", utterances))
+    return parts[0], parts[1]
+
+
+def _chapter(transcript: Path, places: dict[str, str]) -> Iterator[Utterance]:
+    """The utterances of one chapter; a line of its transcript reads `id THE WORDS`. `places` collects all ids."""
+    chapter, speaker, split = transcript.parents[:3]
+    for place, line in read_lines(transcript):
+        utterance_id, *text = line.split(maxsplit=1)
+        require_new(utterance_id, place, places)
+        path = chapter / f"{utterance_id}.flac"
+        if not path.is_file():
+            raise CorpusError(f"{place}: it names {utterance_id}, but there is no {path.name} beside it")
+        words = transcript_of("".join(text), place)
+        yield Utterance(utterance_id, speaker.name, split.name, path, words, count_samples(path))
+
+
+def read_tables(folder: Path) -> Corpus:
+    """A corpus described by tab-separated tables: `utterances.tsv`, `phones.tsv` and `words.tsv` in `folder`.
+
+    Raises:
+        CorpusNotFound: a table is missing.
+        CorpusError: a missing column, a bad value, a missing recording, an unknown utterance, or an id that stands
+            there twice; names the file and the line.
+    """
+    columns = {"id": str, "speaker": str, "split": str, "path": str, "num_samples": _length, "text": str}
+    places: dict[str, str] = {}
+    phones = _read_intervals(folder, "phone")
+    words = _read_intervals(folder, "word")
+    utterances = []
+    for place, (key, speaker, split, path, num_samples, text) in _read_table(folder / "utterances.tsv", columns):
+        require_new(key, place, places)
+        if not (folder / path).is_file():
+            raise CorpusError(f"{place}: there is no {folder / path}")
+        times = (tuple(interval for _, interval in intervals.pop(key, ())) for intervals in (phones, words))
+        utterances.append(
+            Utterance(key, speaker, split, folder / path, transcript_of(text, place), num_samples, *times)
+        )
+    for key, ((place, _), *_) in (phones | words).items():  # what is left
+        raise CorpusError(f"{place}: it names {key}, which is not in utterances.tsv")
+    return Corpus(folder.name, utterances)
+
+
+def _length(text: str) -> int:
+    """A number of samples that a model can read."""
+    if int(text) < MIN_SAMPLES:
+        raise ValueError(f"num_samples must be {MIN_SAMPLES} or more, not {text}")
+    return int(text)
+
+
+def _read_intervals(folder: Path, label: str) -> dict[str, list[tuple[str, Interval]]]:
+    """The intervals of each utterance, each after its place, from `phones.tsv` or `words.tsv`."""
+    intervals = defaultdict(list)
+    columns = {"id": str, "start": float, "end": float, label: str}
+    for place, (key, *interval) in _read_table(folder / f"{label}s.tsv", columns):
+        intervals[key].append((place, Interval(*interval)))
+    return intervals
+
+
+def _read_table(path: Path, columns: dict[str, Callable[[str], object]]) -> Iterator[tuple[str, tuple]]:
+    """The place of each row, and its named columns in the order of `columns`, each value read by its function."""
+    if not path.is_file():
+        raise CorpusNotFound(f"{path} is missing: a corpus in tables needs it")
+    (_, header), *rows = read_lines(path) or [("", "")]
+    names = [name.strip() for name in header.split("\t")]
+    if missing := columns.keys() - set(names):
+        raise CorpusError(f"{path} lacks the column {', '.join(sorted(missing))}")
+    for place, line in rows:
+        values = dict(zip(names, line.split("\t"), strict=False))
+        if line.count("\t") != len(names) - 1:
+            raise CorpusError(f"{place}: it needs {len(names)} values, and has {line.count(chr(9)) + 1}")
+        try:
+            yield place, tuple(read(values[name].strip()) for name, read in columns.items())
+        except ValueError as error:
+            raise CorpusError(f"{place}: {error}") from error

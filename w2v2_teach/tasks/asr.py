@@ -1,0 +1,172 @@
+"""What is said: fine-tuning with CTC, how well a recognizer transcribes, and whether it knows when words are said."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
+
+from w2v2_teach.config import Wav2Vec2Config
+from w2v2_teach.ctc import CTCError, ctc_loss, forced_alignment, frames_needed
+from w2v2_teach.decoding.beam_search import beam_search, greedy_decode
+from w2v2_teach.decoding.error_rates import boundary_errors, error_rates
+from w2v2_teach.decoding.ngram import NGramModel
+from w2v2_teach.decoding.vocabulary import Vocabulary
+from w2v2_teach.decoding.word_times import word_times
+from w2v2_teach.heads import Wav2Vec2ForCTC
+from w2v2_teach.speech.audio import MIN_SAMPLES
+from w2v2_teach.speech.batching import for_each_utterance
+from w2v2_teach.speech.corpora import Corpus, Utterance
+from w2v2_teach.speech.intervals import Interval
+from w2v2_teach.tasks.finetuning import TINY_RECIPE, Finetuning, FinetuningSettings, MicroBatch, begin, speeds
+from w2v2_teach.training.trainer import Losses
+
+
+class SpeechRecognition(Finetuning):
+    """Transcripts by CTC: `Wav2Vec2ForCTC` and a vocabulary."""
+
+    progress_metrics = ("loss", "blank_share")
+    recipes: ClassVar = {"base": FinetuningSettings(), "tiny": TINY_RECIPE}
+    model: Wav2Vec2ForCTC
+
+    def __init__(
+        self,
+        model: Wav2Vec2ForCTC,
+        vocabulary: Vocabulary,
+        settings: FinetuningSettings,
+        train: Corpus,
+        dev: Corpus,
+    ) -> None:
+        settings.require("crop_seconds", settings.crop_seconds is None, "None: a transcript is of the whole utterance")
+        require_room(train, vocabulary, model.config, settings.speed)
+        self.vocabulary = vocabulary
+        super().__init__(model, settings, train, dev)
+
+    @classmethod
+    def begin(cls, start: str, settings: FinetuningSettings, train: Corpus, dev: Corpus) -> SpeechRecognition:
+        """With the characters of both corpora for a vocabulary: a rare letter may be missing in a minute of labels."""
+        vocabulary = Vocabulary.from_texts(utterance.text for utterance in (*train, *dev))
+        model = begin(Wav2Vec2ForCTC, start, settings, vocab_size=len(vocabulary))
+        return cls(model, vocabulary, settings, train, dev)
+
+    def items(self, utterances: Sequence[Utterance]) -> int:
+        """Characters: every one weighs the same, in short and in long utterances; 1 where nothing is said at all."""
+        return max(1, sum(len(utterance.text) for utterance in utterances))
+
+    def losses(self, model: nn.Module, micro_batch: MicroBatch) -> Losses:
+        """The CTC loss, in nats, and the share of the frames whose likeliest token is the blank."""
+        inputs, utterances = micro_batch
+        output = model(**inputs)
+        ids = [torch.tensor(self.vocabulary.encode(u.text), dtype=torch.long) for u in utterances]  # B of (U_i,)
+        targets = pad_sequence(ids, batch_first=True).to(output.logits.device)  # (B, U)
+        lengths = torch.tensor([len(target) for target in ids], device=targets.device)  # (B,)
+        names = [utterance.id for utterance in utterances]
+        loss = ctc_loss(output.log_probs, targets, output.frame_lengths, lengths, names).sum()
+        blanks = (output.logits.argmax(dim=-1) == self.vocabulary.blank)[output.frame_mask].float().mean()
+        return Losses(loss, {"blank_share": self.items(utterances) * blanks})
+
+    def evaluate(self) -> dict[str, float]:
+        """Word and character error rate of greedy decoding."""
+        metrics = recognition_metrics(self.model, self.vocabulary, self.dev)
+        self.model.train()
+        return metrics
+
+    def export(self, folder: Path) -> None:
+        """Model and vocabulary."""
+        super().export(folder)
+        self.vocabulary.save(folder)
+
+
+def require_room(corpus: Corpus, vocabulary: Vocabulary, config: Wav2Vec2Config, speed: float = 0.0) -> None:
+    """Every transcript has enough frames for its tokens, even where the utterance is as fast as training makes it.
+
+    Raises:
+        CTCError: some have not; names all of them.
+        VocabularyError: a transcript with a character that has no token.
+    """
+    short = []
+    for utterance in corpus:
+        target = torch.tensor([vocabulary.encode(utterance.text)], dtype=torch.long)  # (1, U)
+        needed = int(frames_needed(target, torch.tensor([target.shape[1]])))
+        samples = max(MIN_SAMPLES, round(utterance.num_samples / speeds(speed).max()))
+        if needed > (frames := config.frame_lengths(samples)):
+            short.append(f"{utterance.id} ({needed} needed, {frames} there)")
+    if short:
+        faster = f" when they are {1 + speed:g} times as fast" if speed else ""
+        raise CTCError(
+            f"{corpus.name}: {len(short)} transcripts need more frames than their audio has{faster}; correct or remove "
+            f"them: {', '.join(short)}"
+        )
+
+
+def corpus_log_probs(model: Wav2Vec2ForCTC, corpus: Corpus) -> list[Tensor]:
+    """The log probabilities (T, V) of every utterance, in order; leaves the model in evaluation mode."""
+
+    def real_frames(x: Tensor, attention_mask: Tensor) -> list[Tensor]:
+        output = model(x, attention_mask)
+        rows = zip(output.log_probs.cpu(), output.frame_lengths.tolist(), strict=True)
+        return [log_probs[:frames] for log_probs, frames in rows]
+
+    return for_each_utterance(model, corpus, real_frames)
+
+
+def transcripts(
+    log_probs: Sequence[Tensor], vocabulary: Vocabulary, language_model: NGramModel | None = None
+) -> list[str]:
+    """The text of each utterance: greedy, or by beam search where there is a language model."""
+    if language_model is None:
+        return [vocabulary.decode(greedy_decode(frames)) for frames in log_probs]
+    return [beam_search(frames, vocabulary, language_model=language_model)[0].text for frames in log_probs]
+
+
+def recognition_metrics(
+    model: Wav2Vec2ForCTC, vocabulary: Vocabulary, corpus: Corpus, language_model: NGramModel | None = None
+) -> dict[str, float]:
+    """`wer` and `cer` of greedy decoding and, with a language model, `beam_wer` and `beam_cer`, as shares of one."""
+    references = [utterance.text for utterance in corpus]
+    log_probs = corpus_log_probs(model, corpus)
+    metrics = error_rates(references, transcripts(log_probs, vocabulary))
+    if language_model is not None:
+        beam = error_rates(references, transcripts(log_probs, vocabulary, language_model))
+        metrics |= {f"beam_{name}": rate for name, rate in beam.items()}
+    return metrics
+
+
+def alignment_errors(model: Wav2Vec2ForCTC, vocabulary: Vocabulary, corpus: Corpus) -> np.ndarray:
+    """Distance in seconds of every word boundary, found by forced alignment, from the true one.
+
+    Args:
+        corpus: with exact word times.
+
+    Returns:
+        (boundaries,) two a word, its start and its end.
+    """
+    errors = []
+    for utterance, log_probs in zip(corpus, corpus_log_probs(model, corpus), strict=True):
+        spans = forced_alignment(log_probs, vocabulary.encode(utterance.text))
+        found = word_times(spans, vocabulary, model.config)
+        errors.append(boundary_errors([Interval(w.start, w.end, w.text) for w in found], utterance.words))
+    return np.concatenate(errors)
+
+
+def evaluate_asr(model: Wav2Vec2ForCTC, vocabulary: Vocabulary, train: Corpus, test: Corpus) -> dict[str, float]:
+    """Error rates, greedy and by beam search, and the median error of a word boundary in seconds.
+
+    Args:
+        model: what has been fine-tuned.
+        vocabulary: its own.
+        train: whose transcripts the word n-gram model is estimated from.
+        test: speakers that the model has not heard, with word times.
+    """
+    language_model = NGramModel.from_texts([utterance.text for utterance in train])
+    errors = alignment_errors(model, vocabulary, test)
+    return {
+        **recognition_metrics(model, vocabulary, test, language_model),
+        "median_boundary_error": float(np.median(errors)),
+        "words": len(errors) // 2,
+    }

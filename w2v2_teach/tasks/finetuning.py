@@ -1,0 +1,281 @@
+"""Fine-tuning on labels: what an update draws, freezes, computes and reports (Sections 3.3, 4.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from w2v2_teach import config
+from w2v2_teach.checkpoints import Pretrained
+from w2v2_teach.config import SAMPLE_RATE
+from w2v2_teach.masking import span_mask
+from w2v2_teach.model import Wav2Vec2Model
+from w2v2_teach.speech.audio import change_speed, pad_batch
+from w2v2_teach.speech.batching import Batch
+from w2v2_teach.speech.corpora import Corpus, Utterance
+from w2v2_teach.tasks.encoder_memory import remember_frozen_encoder
+from w2v2_teach.training.batches import UpdateBatches, own_share
+from w2v2_teach.training.settings import SettingsError, TrainingSettings, setting
+from w2v2_teach.training.trainer import Losses, UpdateInputs
+
+Model = TypeVar("Model", bound=Pretrained)
+
+
+@dataclass(frozen=True)
+class FinetuningSettings(TrainingSettings):
+    """`TrainingSettings`, and what fine-tuning has of its own. The defaults are BASE's for 1 h of labels."""
+
+    updates: int = setting(13_000, "parameter updates in all")
+    learning_rate: float = setting(5e-5, "peak of the learning rate of the head")
+    warmup_updates: int = setting(1_300, "updates in which the learning rate rises from its floor")
+    hold_updates: int = setting(5_200, "updates in which it then stays at its peak, before it falls back to the floor")
+    crop_seconds: float | None = setting(None, "longest piece of an utterance that is heard at once, in seconds")
+    freeze_encoder: bool = setting(True, "leave the feature encoder as it was pre-trained")
+    freeze_context_updates: int = setting(10_000, "updates in which the head alone is trained")
+    unfreeze_every: int = setting(0, "then one more layer from the top every so many updates; 0: all at once (ULMFiT)")
+    rate_decay: float = setting(1.0, "factor on the learning rate from each layer to the one below (ULMFiT: 1/2.6)")
+    speed: float = setting(0.0, "by how much an utterance may be faster or slower each time, as a share")
+    mask_time_prob: float = setting(0.075, "p, share of frames that start a masked span")
+    mask_time_length: int = setting(10, "M, frames in a span")
+    mask_channel_prob: float = setting(0.004, "share of channels that start a span set to zero")
+    mask_channel_length: int = setting(64, "channels in a span")
+    dropout: float = setting(0.1, "in the context network and before the head")
+    layerdrop: float = setting(0.1, "chance that training skips a whole Transformer layer")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.require("crop_seconds", self.crop_seconds is None or self.crop_seconds > 0, "more than 0")
+        for name in ("freeze_context_updates", "unfreeze_every"):
+            self.require(name, getattr(self, name) >= 0, "0 or more")
+        self.require("rate_decay", 0 < self.rate_decay <= 1, "in (0, 1]")
+        self.require("speed", 0 <= self.speed < 1, "in [0, 1)")
+        for name in ("mask_time_prob", "mask_channel_prob", "dropout", "layerdrop"):
+            self.require(name, 0 <= getattr(self, name) <= 1, "in [0, 1]")
+        for name in ("mask_time_length", "mask_channel_length"):
+            self.require(name, getattr(self, name) >= 1, "1 or more")
+
+
+@dataclass(frozen=True)
+class MixtureSettings(FinetuningSettings):
+    """`FinetuningSettings` for a head that learns at once, on a mixture of layers."""
+
+    freeze_context_updates: int = setting(0, "updates in which the head alone is trained")
+    keep_layers: int | None = setting(None, "Transformer layers to keep, from the bottom; all if not given")
+    layerdrop: float = setting(0.0, "a layer that is skipped has no output to mix, so it must be 0")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.require("keep_layers", self.keep_layers is None or self.keep_layers >= 1, "1 or more")
+        self.require("layerdrop", self.layerdrop == 0, "0: a layer that is skipped has no output to mix")
+
+
+# What differs for TINY on two CPU cores. Its channels are a fifth of BASE's, and so are the spans over them.
+TINY_RECIPE = FinetuningSettings(
+    updates=3_000,
+    batch_size=16,
+    learning_rate=2e-3,
+    warmup_updates=300,
+    hold_updates=1_200,
+    freeze_context_updates=100,
+    mask_time_prob=0.05,
+    mask_time_length=5,
+    mask_channel_prob=0.008,
+    mask_channel_length=16,
+    layerdrop=0.0,
+)
+
+
+SCRATCH = "scratch"  # in place of a checkpoint: TINY with random weights
+
+
+def begin(model_class: type[Model], start: str, settings: FinetuningSettings, **head: Any) -> Model:
+    """A model with a new head, on what a checkpoint has learned; all chance comes from the settings' seed.
+
+    Args:
+        model_class: one of `heads`.
+        start: a checkpoint that `from_pretrained` finds, or "scratch" for TINY with random weights.
+        settings: whose dropout the model gets.
+        head: fields of the configuration that describe the head, or that it needs otherwise.
+
+    Raises:
+        CheckpointError, ConfigError: see `checkpoints.load_pretrained`.
+    """
+    torch.manual_seed(settings.seed)
+    pretrained = None if start == SCRATCH else Wav2Vec2Model.from_pretrained(start)
+    shape = config.TINY if pretrained is None else pretrained.config
+    dropout = dict.fromkeys(("hidden_dropout", "final_dropout"), settings.dropout)
+    model = model_class(replace(shape, **{"layerdrop": settings.layerdrop, **dropout, **head}))
+    if pretrained is not None:
+        names = model.wav2vec2.state_dict().keys()  # fewer than there are, where `head` keeps the lower layers only
+        model.wav2vec2.load_state_dict({k: v for k, v in pretrained.state_dict().items() if k in names})
+    return model
+
+
+def begin_mixture(model_class: type[Model], start: str, settings: MixtureSettings, **head: Any) -> Model:
+    """The same with a learned weight for each layer that is kept; a mixture has no use for layers above those."""
+    layers = {} if settings.keep_layers is None else {"num_hidden_layers": settings.keep_layers}
+    return begin(model_class, start, settings, use_weighted_layer_sum=True, **layers, **head)
+
+
+class LabeledBatches(UpdateBatches):
+    """Item u is the batch of update u, the rows of all processes: utterances of similar length, padded.
+
+    With `crop_seconds`, no more of an utterance is heard than that, from a place drawn anew. With `speed`, it is faster
+    or slower every time, and thus higher or lower, as if by other speakers.
+    """
+
+    def __getitem__(self, update: int) -> Batch:
+        indices = self.indices(update)
+        seconds = self.settings.crop_seconds
+        crop = max(u.num_samples for u in self.utterances) if seconds is None else round(seconds * SAMPLE_RATE)
+        chance = np.random.default_rng([self.settings.seed, update])
+        starts = [chance.integers(max(0, self.utterances[i].num_samples - crop) + 1) for i in indices]
+        pieces = [self.waveform(i)[start : start + crop] for i, start in zip(indices, starts, strict=True)]
+        if self.settings.speed > 0:
+            chance = np.random.default_rng([self.settings.seed, update, 1])
+            factors = chance.choice(speeds(self.settings.speed), len(pieces))
+            pieces = [change_speed(x, f) for x, f in zip(pieces, factors, strict=True)]
+        return Batch(*pad_batch(pieces), tuple(self.utterances[i] for i in indices))
+
+
+def speeds(spread: float) -> np.ndarray:
+    """Slower, as it is, faster: few, so that a memory of what a frozen encoder made of each utterance has a chance."""
+    return np.linspace(1 - spread, 1 + spread, 3)
+
+
+class MicroBatch(NamedTuple):
+    """What one pass through the model needs."""
+
+    inputs: dict[str, Tensor]  # the model's arguments
+    utterances: Sequence[Utterance]  # whose labels the loss compares with
+
+
+class Finetuning:
+    """What the tasks for a `Trainer` that learn from labels share; a subclass has targets, a loss and a measure.
+
+    Args:
+        model: with a base model in `wav2vec2`, and a head in its other children.
+        settings: see there.
+        train: utterances with labels.
+        dev: utterances by other speakers, to measure on.
+
+    Raises:
+        SettingsError: the corpus does not fill one batch.
+    """
+
+    progress_metrics: tuple[str, ...] = ("loss",)
+    may_freeze = True
+    recipes: ClassVar[dict[str, FinetuningSettings]]  # "base": the paper's, "tiny": for two CPU cores
+
+    def __init__(self, model: Pretrained, settings: FinetuningSettings, train: Corpus, dev: Corpus) -> None:
+        if len(train) < settings.batch_size:
+            raise SettingsError(
+                f"{train.name} has {len(train)} utterances; batch_size={settings.batch_size} asks for more."
+            )
+        self.model, self.settings, self.train_corpus, self.dev = model, settings, train, dev
+        self.dataset = LabeledBatches(train, settings, fill=True)
+        if settings.freeze_encoder:
+            model.wav2vec2.feature_extractor.requires_grad_(False)
+        remember_frozen_encoder(model.wav2vec2, settings, train.hours)
+
+    # --- what a subclass adds -----------------------------------------------------------------------------------------
+
+    @classmethod
+    def begin(cls, start: str, settings: FinetuningSettings, train: Corpus, dev: Corpus) -> Finetuning:
+        """The task with a new head on a checkpoint, or on random weights for "scratch"; raises as `begin` does."""
+        raise NotImplementedError
+
+    def items(self, utterances: Sequence[Utterance]) -> int:
+        """By how many things the summed loss is divided: utterances, unless a task counts otherwise."""
+        return len(utterances)
+
+    def losses(self, model: nn.Module, micro_batch: MicroBatch) -> Losses:
+        """Run the model, and compare with what is known of the utterances: the loss, summed over the items."""
+        raise NotImplementedError
+
+    def evaluate(self) -> dict[str, float]:
+        """Metrics on the dev speakers; leaves the model in training mode."""
+        raise NotImplementedError
+
+    # --- what every task does -----------------------------------------------------------------------------------------
+
+    def layers(self) -> list[list[nn.Parameter]]:
+        """The weights in layers from the top down: head, Transformer layers, what lies below them, feature encoder."""
+        base = self.model.wav2vec2
+        context = base.encoder
+        head = [p for name, p in self.model.named_parameters() if not name.startswith("wav2vec2.")]
+        below = [base.masked_spec_embed, *base.feature_projection.parameters()]
+        below += [*context.pos_conv_embed.parameters(), *context.layer_norm.parameters()]
+        blocks = [list(layer.parameters()) for layer in reversed(context.layers)]
+        encoder = [] if self.settings.freeze_encoder else [list(base.feature_extractor.parameters())]
+        return [head, *blocks, below, *encoder]
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """One group a layer; each learns by `rate_decay` more slowly than the one above it (ULMFiT, Section 3.2)."""
+        decay = self.settings.rate_decay
+        return [{"params": layer, "factor": decay**depth} for depth, layer in enumerate(self.layers())]
+
+    def trained_layers(self, update: int) -> int:
+        """How many layers, from the top, an update trains: the head, later more and more of the others, or all."""
+        s = self.settings
+        if update < s.freeze_context_updates:
+            return 1
+        if s.unfreeze_every == 0:
+            return len(self.layers())
+        return min(len(self.layers()), 2 + (update - s.freeze_context_updates) // s.unfreeze_every)
+
+    def freeze(self, update: int) -> None:
+        """Let gradients flow to the layers that this update trains, and to no other."""
+        trained = self.trained_layers(update)
+        for depth, layer in enumerate(self.layers()):
+            for parameter in layer:
+                parameter.requires_grad_(depth < trained)
+
+    def prepare(self, batch: Batch, update: int, generator: torch.Generator) -> UpdateInputs:
+        """Freeze what is not trained yet, draw the masks, and cut out what this process needs.
+
+        Every process draws the same numbers for the whole batch, so that how many there are does not change the result.
+        """
+        self.freeze(update)
+        s, shape, device = self.settings, self.model.config, generator.device
+        frames = shape.frame_lengths(batch.attention_mask.sum(dim=1)).to(device)  # (B,)
+        channels = torch.full_like(frames, shape.hidden_size)  # (B,)
+        mask_time = span_mask(frames, s.mask_time_prob, s.mask_time_length, 0, generator)  # (B, T)
+        mask_channels = span_mask(channels, s.mask_channel_prob, s.mask_channel_length, 0, generator)  # (B, D)
+        own = own_share(s.batch_size)
+        size = (own.stop - own.start) // s.accumulate
+        micro_batches = []
+        for start in range(own.start, own.stop, size):
+            here = slice(start, start + size)
+            inputs = {
+                "input_values": batch.input_values[here].to(device),
+                "attention_mask": batch.attention_mask[here].to(device),
+                "mask_time_indices": mask_time[here],
+                "mask_feature_indices": mask_channels[here],
+            }
+            micro_batches.append(MicroBatch(inputs, batch.utterances[here]))
+        return UpdateInputs(
+            micro_batches, self.items(batch.utterances), int(batch.attention_mask.sum()) / SAMPLE_RATE / 3600
+        )
+
+    def adjust_gradients(self) -> None:
+        """Nothing to change."""
+
+    def info(self, update: int) -> dict[str, float]:
+        """What else stands in a record."""
+        return {"trained_layers": self.trained_layers(update)}
+
+    def export(self, folder: Path) -> None:
+        """Write what `from_pretrained` loads."""
+        self.model.save_pretrained(folder)
+
+    def identity(self) -> dict[str, Any]:
+        """The task, the model's configuration and the speech."""
+        corpora = {name: repr(corpus) for name, corpus in (("train", self.train_corpus), ("dev", self.dev))}
+        return {"objective": type(self).__name__, "config": self.model.config.to_dict(), **corpora}

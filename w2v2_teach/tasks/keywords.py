@@ -1,0 +1,121 @@
+"""Which word is it: keywords cut out of sentences, fine-tuning on them or on other labels, and how well that works."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from w2v2_teach.config import SAMPLE_RATE
+from w2v2_teach.heads import Wav2Vec2ForSequenceClassification
+from w2v2_teach.speech.batching import for_each_utterance
+from w2v2_teach.speech.corpora import DIGITS, Corpus, Utterance
+from w2v2_teach.speech.intervals import Interval
+from w2v2_teach.tasks.finetuning import TINY_RECIPE, Finetuning, MicroBatch, MixtureSettings, begin_mixture
+from w2v2_teach.training.trainer import Losses
+
+COMMANDS = ("yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go")
+KEYWORDS = (*DIGITS, *COMMANDS)
+CONTEXT = 0.1  # s before and after a word: its first and last sounds reach into their neighbors
+
+
+def cut_keywords(corpus: Corpus) -> Corpus:
+    """Every keyword of the corpus as an utterance of its own, cut by its word times with a little of what surrounds it.
+
+    A corpus without word times, such as one of single digits, is returned as it is.
+    """
+    if not any(utterance.words for utterance in corpus):
+        return corpus
+    pieces = [
+        _piece(utterance, number, word)
+        for utterance in corpus
+        for number, word in enumerate(utterance.words)
+        if word.label in KEYWORDS
+    ]
+    return Corpus(f"keywords of {corpus.name}", pieces)
+
+
+def _piece(utterance: Utterance, number: int, word: Interval) -> Utterance:
+    start, end = max(0.0, word.start - CONTEXT), min(utterance.duration, word.end + CONTEXT)
+    return replace(
+        utterance,
+        id=f"{utterance.id}-{number}",
+        text=word.label,
+        num_samples=int((end - start) * SAMPLE_RATE),
+        phones=(),
+        words=(),
+        offset=start,
+    )
+
+
+TINY = MixtureSettings(
+    **asdict(TINY_RECIPE)
+    | {
+        "updates": 500,
+        "batch_size": 32,
+        "warmup_updates": 50,
+        "hold_updates": 200,
+        "freeze_context_updates": 0,
+        "mask_time_prob": 0.0,  # a word is hardly longer than a few spans
+        "mask_channel_prob": 0.0,
+        "speed": 0.15,
+    }
+)
+
+
+class KeywordSpotting(Finetuning):
+    """The word that an utterance is: `Wav2Vec2ForSequenceClassification` and cross-entropy."""
+
+    progress_metrics = ("loss", "accuracy")
+    recipes: ClassVar = {"base": MixtureSettings(), "tiny": TINY}
+    model: Wav2Vec2ForSequenceClassification
+
+    @classmethod
+    def begin(cls, start: str, settings: MixtureSettings, train: Corpus, dev: Corpus) -> KeywordSpotting:
+        """With a class for every word that `train` says, on a mixture of all layers."""
+        train, dev = cut_keywords(train), cut_keywords(dev)
+        labels = tuple(sorted({utterance.text for utterance in train}))
+        model = begin_mixture(Wav2Vec2ForSequenceClassification, start, settings, labels=labels)
+        return cls(model, settings, train, dev)
+
+    def losses(self, model: nn.Module, micro_batch: MicroBatch) -> Losses:
+        """Cross-entropy, in nats, and how often the likeliest word is the right one."""
+        inputs, utterances = micro_batch
+        logits = model(**inputs)  # (B, labels)
+        labels = label_ids(self.model.config.labels, utterances).to(logits.device)
+        loss = F.cross_entropy(logits.float(), labels, reduction="sum")
+        return Losses(loss, {"accuracy": (logits.argmax(dim=1) == labels).sum()})
+
+    def evaluate(self) -> dict[str, float]:
+        """Accuracy on the dev speakers' words."""
+        metrics = keyword_metrics(self.model, self.dev)
+        self.model.train()
+        return metrics
+
+
+def label_ids(labels: Sequence[str], utterances: Sequence[Utterance]) -> Tensor:
+    """(B,) the position of each utterance's text among the labels."""
+    return torch.tensor([labels.index(utterance.text) for utterance in utterances])
+
+
+def predicted_words(model: Wav2Vec2ForSequenceClassification, corpus: Corpus) -> list[str]:
+    """The likeliest label of each utterance, in order; leaves the model in evaluation mode."""
+    likeliest = for_each_utterance(model, corpus, lambda x, mask: model(x, mask).argmax(dim=1).tolist())
+    return [model.config.labels[label] for label in likeliest]
+
+
+def keyword_metrics(model: Wav2Vec2ForSequenceClassification, corpus: Corpus) -> dict[str, float]:
+    """`accuracy`, and `words`, over how many."""
+    right = [word == u.text for word, u in zip(predicted_words(model, corpus), corpus, strict=True)]
+    return {"accuracy": float(np.mean(right)), "words": len(right)}
+
+
+def evaluate_keyword_model(model: Wav2Vec2ForSequenceClassification, test: Corpus, people: Corpus) -> dict[str, float]:
+    """`keyword_metrics` of words cut from `test`, whose speakers the model has not heard, and of `people`'s digits."""
+    human = {f"fsdd_{name}": value for name, value in keyword_metrics(model, people).items()}
+    return {**keyword_metrics(model, cut_keywords(test)), **human}

@@ -1,0 +1,226 @@
+"""Pre-training on the masked contrastive task: what one update draws, computes and reports (Sections 3.1, 3.2, 4.2)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from w2v2_teach.analysis.codebooks import codebook_metrics
+from w2v2_teach.checkpoints import Pretrained
+from w2v2_teach.config import SAMPLE_RATE, Wav2Vec2Config
+from w2v2_teach.feature_encoder import receptive_field
+from w2v2_teach.losses import feature_penalty, sample_negatives
+from w2v2_teach.masking import time_mask
+from w2v2_teach.model import Wav2Vec2ForPreTraining
+from w2v2_teach.quantizer import gumbel_noise, perplexity
+from w2v2_teach.speech.corpora import Corpus
+from w2v2_teach.tasks.evaluation import contrastive_metrics
+from w2v2_teach.training.batches import UpdateBatches, own_share
+from w2v2_teach.training.schedules import gumbel_temperature
+from w2v2_teach.training.settings import SettingsError, TrainingSettings, setting
+from w2v2_teach.training.trainer import Losses, UpdateInputs
+
+
+@dataclass(frozen=True)
+class PretrainingSettings(TrainingSettings):
+    """`TrainingSettings`, and what pre-training has of its own. The defaults are BASE's."""
+
+    crop_seconds: float = setting(15.6, "longest piece of an utterance that is heard at once, in seconds")
+    temperature_start: float = setting(2.0, "Gumbel temperature of the first update")
+    temperature_decay: float = setting(0.999995, "factor on it after every update")
+    temperature_min: float = setting(0.5, "where it stops falling")
+    encoder_gradient: float = setting(0.1, "factor on the feature encoder's gradient")
+    feature_penalty: float = setting(10.0, "weight of mean(z²), the encoder's squared outputs")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("crop_seconds", "temperature_start", "temperature_min"):
+            self.require(name, getattr(self, name) > 0, "more than 0")
+        self.require("temperature_decay", 0 < self.temperature_decay <= 1, "in (0, 1]")
+        for name in ("encoder_gradient", "feature_penalty"):
+            self.require(name, getattr(self, name) >= 0, "0 or more")
+
+
+# The paper's numbers (Section 4.2); those of TINY and MICRO were chosen for two CPU cores on the bundled corpus.
+RECIPES = {
+    "base": PretrainingSettings(),
+    "large": PretrainingSettings(
+        updates=250_000,
+        learning_rate=3e-4,
+        crop_seconds=20.0,
+        temperature_min=0.1,
+        encoder_gradient=1.0,
+        feature_penalty=0.0,
+    ),
+    "tiny": PretrainingSettings(
+        updates=15_000,
+        batch_size=16,
+        learning_rate=2e-3,
+        warmup_updates=200,
+        crop_seconds=2.0,
+        temperature_decay=0.9995,
+        encoder_gradient=1.0,
+        feature_penalty=0.0,
+    ),
+    "micro": PretrainingSettings(
+        updates=600,
+        batch_size=8,
+        learning_rate=3e-3,
+        warmup_updates=30,
+        crop_seconds=1.5,
+        temperature_decay=0.998,
+        encoder_gradient=1.0,
+        feature_penalty=0.0,
+        workers=0,
+        log_every=5,
+        evaluate_every=600,
+        save_every=600,
+    ),
+}
+
+
+class Crops(NamedTuple):
+    """This process's share of the batch of one update."""
+
+    input_values: Tensor  # (B, L), pieces of normalized waveforms, all of one length: no padding
+    ids: list[str]  # B, the utterances they come from
+
+
+class CropDataset(UpdateBatches):
+    """Item u is the batch of update u: utterances of similar length, each cropped at a place drawn anew.
+
+    A batch is cropped to its shortest utterance, or to `crop_seconds`, so that nothing is padded (as in fairseq).
+    Utterances with fewer frames than one mask span are left out, and so is an epoch's last, incomplete batch.
+    """
+
+    def __init__(self, corpus: Corpus, config: Wav2Vec2Config, settings: PretrainingSettings) -> None:
+        """Raises SettingsError where the corpus does not fill one batch, or a crop is shorter than a mask span."""
+        field = receptive_field(config)[-1]
+        shortest = field.samples + config.mask_time_length * field.hop  # M + 1 frames
+        self.crop = round(settings.crop_seconds * SAMPLE_RATE)  # samples
+        if self.crop < shortest:
+            raise SettingsError(
+                f"crop_seconds={settings.crop_seconds} leaves no room around a mask span of {config.mask_time_length} "
+                f"frames; {shortest / SAMPLE_RATE:.3f} s is the least."
+            )
+        utterances = [utterance for utterance in corpus if utterance.num_samples >= shortest]
+        if len(utterances) < settings.batch_size:
+            raise SettingsError(
+                f"{corpus.name} has {len(utterances)} utterances of {shortest / SAMPLE_RATE:.3f} s or more; "
+                f"batch_size={settings.batch_size} asks for more."
+            )
+        super().__init__(utterances, settings)
+
+    def __getitem__(self, update: int) -> Crops:
+        indices = self.indices(update)
+        chance = np.random.default_rng([self.settings.seed, update])
+        length = min(self.crop, *(self.utterances[i].num_samples for i in indices))  # L
+        starts = [chance.integers(self.utterances[i].num_samples - length + 1) for i in indices]
+        own = list(zip(indices, starts, strict=True))[self.share]
+        crops = [self.waveform(i)[start : start + length] for i, start in own]
+        return Crops(torch.stack(crops), [self.utterances[i].id for i, _ in own])
+
+
+class Pretraining:
+    """The task for a `Trainer`: masked contrastive learning on the crops of a corpus."""
+
+    objective = "masked contrastive"
+    model_class: ClassVar[type[Pretrained]] = Wav2Vec2ForPreTraining
+    progress_metrics: tuple[str, ...] = ("loss", "accuracy", "code_perplexity")
+    may_freeze = False
+
+    def __init__(self, config: Wav2Vec2Config, settings: PretrainingSettings, train: Corpus, dev: Corpus) -> None:
+        torch.manual_seed(settings.seed)
+        self.config, self.settings, self.train_corpus, self.dev = config, settings, train, dev
+        self.model = self.model_class(config)
+        self.dataset = CropDataset(train, config, settings)
+
+    def prepare(self, batch: Crops, update: int, generator: torch.Generator) -> UpdateInputs:
+        """Draw mask, distractors and Gumbel noise for the whole update, and cut out what this process needs.
+
+        Every process draws the same numbers, so that how many there are does not change the result.
+        """
+        rows, device = self.settings.batch_size, generator.device
+        frames = self.config.frame_lengths(batch.input_values.shape[1])  # T
+        lengths = torch.full((rows,), frames, device=device)  # (B,)
+        mask = time_mask(lengths, self.config, generator)  # (B, T)
+        negatives = sample_negatives(mask, self.config.num_negatives, generator)  # (N, K)
+        codebooks = self.config.num_codevector_groups, self.config.num_codevectors_per_group  # G, V
+        noise = gumbel_noise(torch.empty(len(negatives), *codebooks, device=device), generator)  # (N, G, V)
+        temperature = torch.tensor(self.temperature(update), device=device)
+
+        ends = mask.sum(dim=1).cumsum(dim=0).tolist()  # masked frames up to each row's end
+        own, size = own_share(rows), len(batch.ids) // self.settings.accumulate
+        micro_batches = []
+        for start in range(own.start, own.stop, size):
+            first, last = ends[start - 1] if start else 0, ends[start + size - 1]
+            here = slice(start - own.start, start - own.start + size)
+            micro_batches.append(
+                {
+                    "input_values": batch.input_values[here].to(device),
+                    "mask_time_indices": mask[start : start + size],
+                    "negatives": negatives[first:last] - first,
+                    "noise": noise[first:last],
+                    "temperature": temperature,
+                }
+            )
+        return UpdateInputs(micro_batches, len(negatives), rows * batch.input_values.shape[1] / SAMPLE_RATE / 3600)
+
+    def losses(self, model: nn.Module, micro_batch: dict[str, Tensor]) -> Losses:
+        """The sum that is minimized, and what a reader wants to see, each a sum over the masked frames."""
+        output = model(**micro_batch)
+        N = output.num_masked
+        penalty = feature_penalty(output.latents)
+        sums = {
+            "contrastive_loss": output.contrastive_loss,
+            "accuracy": output.num_correct,
+            "diversity_loss": N * output.diversity_loss,
+            "feature_penalty": N * penalty,
+            "code_perplexity": N * perplexity(output.quantized.code_probs),
+            "prob_perplexity": N * perplexity(output.quantized.mean_probs),
+            "masked_share": N * micro_batch["mask_time_indices"].float().mean(),
+        }
+        return Losses(
+            output.loss + self.settings.feature_penalty * N * penalty, {k: v.detach() for k, v in sums.items()}
+        )
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """Every weight, all alike."""
+        return [{"params": list(self.model.parameters()), "factor": 1.0}]
+
+    def adjust_gradients(self) -> None:
+        """Scale the feature encoder's gradient; fairseq does so on the way back, at z, which comes to the same."""
+        if self.settings.encoder_gradient != 1:
+            for parameter in self.model.wav2vec2.feature_extractor.parameters():
+                parameter.grad *= self.settings.encoder_gradient
+
+    def temperature(self, update: int) -> float:
+        """τ of an update."""
+        s = self.settings
+        return gumbel_temperature(update, s.temperature_start, s.temperature_decay, s.temperature_min)
+
+    def info(self, update: int) -> dict[str, float]:
+        """What else stands in a record."""
+        return {"temperature": self.temperature(update)}
+
+    def evaluate(self) -> dict[str, float]:
+        """The contrastive task and the codebooks on the dev speakers."""
+        metrics = contrastive_metrics(self.model, self.dev)
+        if self.dev[0].phones:
+            metrics |= codebook_metrics(self.model, self.dev)
+        self.model.train()
+        return metrics
+
+    def export(self, folder: Path) -> None:
+        """Write what `from_pretrained` loads."""
+        self.model.save_pretrained(folder)
+
+    def identity(self) -> dict[str, Any]:
+        """The model's configuration and the speech."""
+        corpora = {name: repr(corpus) for name, corpus in (("train", self.train_corpus), ("dev", self.dev))}
+        return {"objective": self.objective, "config": self.config.to_dict(), **corpora}

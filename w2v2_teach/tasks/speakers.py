@@ -1,0 +1,140 @@
+"""Who speaks: fine-tuning with ArcFace on the speakers of the training, verification on others."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from w2v2_teach.analysis.verification import Trials, all_pairs, detection_errors, equal_error_rate, error_rates_at
+from w2v2_teach.heads import Wav2Vec2ForSpeakerVerification
+from w2v2_teach.losses import arcface_loss
+from w2v2_teach.speech.batching import for_each_utterance
+from w2v2_teach.speech.corpora import Corpus
+from w2v2_teach.tasks.finetuning import TINY_RECIPE, Finetuning, MicroBatch, MixtureSettings, begin_mixture
+from w2v2_teach.training.settings import setting
+from w2v2_teach.training.trainer import Losses
+
+
+@dataclass(frozen=True)
+class SpeakerSettings(MixtureSettings):
+    """`MixtureSettings`, and what ArcFace has of its own. The defaults are common for speakers."""
+
+    mask_time_prob: float = setting(0.0, "p, share of frames that start a masked span")
+    mask_channel_prob: float = setting(0.0, "share of channels that start a span set to zero")
+    dropout: float = setting(0.2, "on the pooled statistics")
+    crop_seconds: float | None = setting(3.0, "longest piece of an utterance that is heard at once, in seconds")
+    embedding_dim: int = setting(512, "E, numbers in an embedding")
+    arcface: bool = setting(True, "angles and a margin; without, a plain softmax over dot products")
+    margin: float = setting(0.2, "m, by how much the angle to the own class is made larger, in radians")
+    scale: float = setting(30.0, "s, the length that embeddings are given")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.require("embedding_dim", self.embedding_dim >= 1, "1 or more")
+        self.require("margin", 0 <= self.margin < np.pi, "in [0, π)")
+        self.require("scale", self.scale > 0, "more than 0")
+
+
+TINY = SpeakerSettings(
+    **asdict(TINY_RECIPE)
+    | {
+        "updates": 400,
+        "batch_size": 32,
+        "warmup_updates": 20,
+        "hold_updates": 200,
+        "freeze_context_updates": 200,
+        "rate_decay": 0.3,
+        "mask_time_prob": 0.0,
+        "mask_channel_prob": 0.0,
+        "crop_seconds": 1.5,
+        "speed": 0.0,  # at another speed it is another voice
+        "dropout": 0.3,
+        "keep_layers": 1,
+        "embedding_dim": 128,
+        "margin": 0.5,
+        "scale": 10.0,
+    }
+)
+
+
+class SpeakerRecognition(Finetuning):
+    """The speaker of an utterance among those of the training: `Wav2Vec2ForSpeakerVerification` and ArcFace."""
+
+    progress_metrics = ("loss", "accuracy")
+    recipes: ClassVar = {"base": SpeakerSettings(), "tiny": TINY}
+    model: Wav2Vec2ForSpeakerVerification
+    settings: SpeakerSettings
+
+    @classmethod
+    def begin(cls, start: str, settings: SpeakerSettings, train: Corpus, dev: Corpus) -> SpeakerRecognition:
+        """With a class for every speaker of `train`, on a mixture of the layers that are kept.
+
+        The context network has no dropout. That would make frames vary more in training than later, and how much they
+        vary is half of what is pooled.
+        """
+        head = {"labels": train.speakers, "speaker_embedding_dim": settings.embedding_dim, "hidden_dropout": 0.0}
+        return cls(begin_mixture(Wav2Vec2ForSpeakerVerification, start, settings, **head), settings, train, dev)
+
+    def losses(self, model: nn.Module, micro_batch: MicroBatch) -> Losses:
+        """ArcFace or softmax, in nats, and how often the nearest class is the speaker's own."""
+        inputs, utterances = micro_batch
+        output = model(**inputs)
+        embeddings, weights = output.embeddings, output.class_weights  # (B, E), (S, E)
+        names = self.model.config.labels
+        labels = torch.tensor([names.index(u.speaker) for u in utterances], device=embeddings.device)  # (B,)
+        if self.settings.arcface:
+            loss = arcface_loss(embeddings, weights, labels, self.settings.margin, self.settings.scale)
+            nearest = F.normalize(embeddings) @ F.normalize(weights).T  # (B, S)
+        else:
+            nearest = embeddings @ weights.T
+            loss = F.cross_entropy(nearest, labels, reduction="sum")
+        return Losses(loss, {"accuracy": (nearest.argmax(dim=1) == labels).sum()})
+
+    def evaluate(self) -> dict[str, float]:
+        """Equal error rate over all pairs of the dev speakers' utterances."""
+        metrics = verification_metrics(speaker_trials(self.model, self.dev))
+        self.model.train()
+        return metrics
+
+
+def speaker_embeddings(model: Wav2Vec2ForSpeakerVerification, corpus: Corpus) -> np.ndarray:
+    """(utterances, E), in the order of the corpus; leaves the model in evaluation mode."""
+    return np.stack(for_each_utterance(model, corpus, lambda x, mask: model(x, mask).embeddings.cpu().numpy()))
+
+
+def speaker_trials(model: Wav2Vec2ForSpeakerVerification, corpus: Corpus) -> Trials:
+    """Every utterance of the corpus with every other."""
+    return all_pairs(speaker_embeddings(model, corpus), [utterance.speaker for utterance in corpus])
+
+
+def verification_metrics(trials: Trials) -> dict[str, float]:
+    """`eer`, equal error rate; its `threshold`; and `trials`, how many pairs that is measured on."""
+    rate, threshold = equal_error_rate(detection_errors(trials))
+    return {"eer": rate, "threshold": threshold, "trials": len(trials.scores)}
+
+
+def evaluate_speaker_model(
+    model: Wav2Vec2ForSpeakerVerification, dev: Corpus, test: Corpus, people: Corpus
+) -> dict[str, float]:
+    """Verification of speakers that the model has not heard.
+
+    Args:
+        model: what has been fine-tuned.
+        dev: where a threshold is chosen.
+        test: other speakers, on whom it is tried.
+        people: human speakers.
+
+    Returns:
+        `verification_metrics` of `test`, both errors at the threshold of `dev`, and the same metrics of `people`.
+    """
+    trials = speaker_trials(model, test)
+    chosen = verification_metrics(speaker_trials(model, dev))["threshold"]
+    accepts, rejects = error_rates_at(trials, chosen)
+    at_chosen = {"dev_threshold": chosen, "false_accepts": accepts, "false_rejects": rejects}
+    human = {f"fsdd_{name}": value for name, value in verification_metrics(speaker_trials(model, people)).items()}
+    return {**verification_metrics(trials), **at_chosen, **human}

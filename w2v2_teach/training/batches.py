@@ -1,0 +1,67 @@
+"""Which utterances belong to which update, and which rows of a batch belong to which process."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from w2v2_teach.speech.audio import normalize
+from w2v2_teach.speech.batching import KEPT_HOURS, LengthBucketBatchSampler
+from w2v2_teach.speech.corpora import Utterance
+from w2v2_teach.training import distributed
+from w2v2_teach.training.settings import TrainingSettings
+
+
+class UpdateBatches(Dataset):
+    """Item u is this process's share of the batch of update u; a subclass says what of its utterances is heard.
+
+    In an epoch every utterance comes once. What is over after the last whole batch is left out, or, with `fill`,
+    filled up with utterances of that epoch's other batches.
+    """
+
+    def __init__(self, utterances: Sequence[Utterance], settings: TrainingSettings, fill: bool = False) -> None:
+        self.utterances, self.settings, self.fill = utterances, settings, fill
+        self.share = own_share(settings.batch_size)  # now: the loader's workers belong to no process group
+        self._sampler = LengthBucketBatchSampler(
+            [u.num_samples for u in utterances], settings.batch_size, settings.seed
+        )
+        self._epoch: tuple[int, list[list[int]]] = (-1, [])  # its number and its batches
+        self._keeps = sum(utterance.duration for utterance in utterances) <= 3600 * KEPT_HOURS
+        self._kept: dict[int, torch.Tensor] = {}  # waveforms that have been read
+
+    def __len__(self) -> int:
+        return self.settings.updates
+
+    def indices(self, update: int) -> list[int]:
+        """The utterances of an update, those of all processes."""
+        size = self.settings.batch_size
+        whole, rest = divmod(len(self.utterances), size)
+        epoch, position = divmod(update, whole + (self.fill and rest > 0))
+        if self._epoch[0] != epoch:
+            self._sampler.set_epoch(epoch)
+            batches = list(self._sampler)
+            if self.fill:
+                rng = np.random.default_rng([self.settings.seed, epoch])
+                for batch in batches:
+                    others = np.setdiff1d(np.arange(len(self.utterances)), batch)
+                    batch.extend(rng.choice(others, size - len(batch), replace=False).tolist())
+            self._epoch = (epoch, [batch for batch in batches if len(batch) == size])
+        return self._epoch[1][position]
+
+    def waveform(self, index: int) -> torch.Tensor:
+        """(L,) an utterance, normalized."""
+        if index in self._kept:
+            return self._kept[index]
+        waveform = normalize(self.utterances[index].waveform())
+        if self._keeps:
+            self._kept[index] = waveform
+        return waveform
+
+
+def own_share(rows: int) -> slice:
+    """Which rows of a batch this process works on."""
+    size = rows // distributed.count()
+    return slice(distributed.rank() * size, (distributed.rank() + 1) * size)

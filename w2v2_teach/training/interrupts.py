@@ -1,0 +1,40 @@
+"""Ctrl-C and SIGTERM as a request that is honored when the work at hand is done."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from types import FrameType
+
+
+class StopRequest:
+    """While this context is entered, a first Ctrl-C or SIGTERM makes `asked` true; a second Ctrl-C is not waited for.
+
+    In any other than the main thread, where Python handles no signals, it never becomes true.
+    """
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._handlers: dict[int, object] = {}  # as they were before
+
+    def __enter__(self) -> StopRequest:
+        self.asked = False
+        if threading.current_thread() is threading.main_thread():
+            self._handlers = {n: signal.signal(n, self._ask) for n in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+        self._handlers = {}
+
+    def _ask(self, _number: int, _frame: FrameType | None) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+
+
+def ignore_interrupts(_worker: int) -> None:
+    """For a loader's worker, which Ctrl-C reaches as well: it lives on, so that the update at hand can be finished."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
