@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -70,8 +70,8 @@ class Corpus(Sequence[Utterance]):
         self._utterances = tuple(utterances)
         self._by_id = {utterance.id: utterance for utterance in self._utterances}
         if len(self._by_id) < len(self._utterances):
-            shared = next(u.id for u in self._utterances if self._by_id[u.id] is not u)
-            raise CorpusError(f"{name}: some utterances share an id, first {shared}")
+            shared = Counter(utterance.id for utterance in self._utterances).most_common(1)[0][0]
+            raise CorpusError(f"{name}: some utterances share an id, such as {shared}")
 
     def __len__(self) -> int:
         return len(self._utterances)
