@@ -164,6 +164,7 @@ def test_the_dev_figures_by_hand(little):
     assert 0 < repeated < asked
 
 
+@pytest.mark.slow
 def test_the_loss_falls_in_training(little):
     for kind in PREDICTIVE:
         task = make(kind, little, updates=40, warmup_updates=4, learning_rate=3e-3)
@@ -171,6 +172,7 @@ def test_the_loss_falls_in_training(little):
         assert records[-1]["loss"] < records[0]["loss"] - 0.05, kind
 
 
+@pytest.mark.slow
 def test_a_quantizer_that_is_trained_by_the_guess_collapses_and_a_frozen_one_cannot(little):
     config = replace(CAUSAL, diversity_loss_weight=0.0)
     changes = {"updates": 80, "warmup_updates": 4, "learning_rate": 1e-2}
