@@ -93,7 +93,7 @@ def begin_finetuning(model_class: type[Model], start: str, settings: FinetuningS
         head: other fields of the model's configuration: those that describe the head or that it needs.
 
     Raises:
-        CheckpointError, ConfigError: see `checkpoints.load_pretrained`.
+        CheckpointError, ConfigError: see `Pretrained.from_pretrained`.
     """
     torch.manual_seed(settings.seed)
     pretrained = None if start == SCRATCH else Wav2Vec2Model.from_pretrained(start)
