@@ -17,6 +17,7 @@ from w2v2_teach.speech.audio import normalize
 from w2v2_teach.speech.corpora import Corpus
 from w2v2_teach.speech.intervals import Interval
 from w2v2_teach.tasks.asr import (
+    TINY_ASR_RECIPE,
     SpeechRecognition,
     alignment_errors,
     corpus_log_probs,
@@ -24,7 +25,7 @@ from w2v2_teach.tasks.asr import (
     recognition_metrics,
     transcripts,
 )
-from w2v2_teach.tasks.finetuning import TINY_RECIPE, MicroBatch
+from w2v2_teach.tasks.finetuning import MicroBatch
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +109,7 @@ def test_a_recognizer_is_evaluated_as_a_whole(corpus):
 def task(corpus: Corpus, **settings) -> SpeechRecognition:
     torch.manual_seed(0)
     model = Wav2Vec2ForCTC(replace(CONFIG, vocab_size=len(VOCABULARY)))
-    return SpeechRecognition(model, VOCABULARY, replace(TINY_RECIPE, batch_size=2, **settings), corpus, corpus)
+    return SpeechRecognition(model, VOCABULARY, replace(TINY_ASR_RECIPE, batch_size=2, **settings), corpus, corpus)
 
 
 def with_texts(corpus: Corpus, *texts: str) -> Corpus:
