@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from w2v2_teach.model import Wav2Vec2Model
-from w2v2_teach.speech.batching import KEPT_HOURS
 from w2v2_teach.tasks.encoder_memory import EncoderMemory, remember_frozen_encoder
 from w2v2_teach.tasks.keywords import KeywordSpotting
+from w2v2_teach.training.batches import KEPT_HOURS
 
 LENGTHS = [4000, 2500, 3100]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -18,16 +18,17 @@ from w2v2_teach.config import SAMPLE_RATE
 from w2v2_teach.errors import CourseError
 from w2v2_teach.files import DATA
 from w2v2_teach.speech import downloads
-from w2v2_teach.speech.audio import MIN_SAMPLES, count_samples, load_audio
+from w2v2_teach.speech.audio import MIN_SAMPLES, AudioError, count_samples, load_audio
 from w2v2_teach.speech.downloads import CorpusNotFound, DownloadError
 from w2v2_teach.speech.intervals import Interval
-from w2v2_teach.speech.text_files import CorpusError, read_lines, require_new, transcript_of
+from w2v2_teach.speech.text_files import CorpusError, read_lines, read_table, require_new, transcript_of
 
 FSDD_URL = "https://github.com/Jakobovski/free-spoken-digit-dataset/archive/refs/tags/v1.0.10.tar.gz"
 FSDD_ARCHIVE_ROOT = "free-spoken-digit-dataset-1.0.10"  # the folder inside the archive
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
 LIBROSA_URL = "https://librosa.org/data/audio/"
+RECORDINGS = (".flac", ".opus")  # how a LibriSpeech recording's name may end: as published, or made smaller
 LIBROSA_EXCERPTS = ("5703-47212-0000", "3436-172162-0000", "198-209-0000")  # librosa calls them libri1, libri2, libri3
 
 
@@ -55,10 +56,15 @@ class Utterance:
         return self.num_samples / SAMPLE_RATE
 
     def waveform(self) -> torch.Tensor:
-        """The sound, (L,) float32 at 16 kHz; raises `AudioError` where the file is no good."""
-        if self.offset is None:
-            return load_audio(self.path)
-        return load_audio(self.path, self.offset, self.duration)
+        """The sound, (L,) float32 at 16 kHz; raises `AudioError` where the file is no good, or of another length."""
+        if self.offset is not None:
+            return load_audio(self.path, self.offset, self.duration)
+        waveform = load_audio(self.path)
+        if len(waveform) != self.num_samples:
+            raise AudioError(
+                f"{self.path} has {len(waveform)} samples at 16 kHz; the corpus says {self.num_samples}, correct that"
+            )
+        return waveform
 
 
 class Corpus(Sequence[Utterance]):
@@ -101,6 +107,11 @@ class Corpus(Sequence[Utterance]):
         ends = np.cumsum([self[int(i)].duration for i in order]) / 60  # minutes
         drawn = order[: int(np.searchsorted(ends, wanted)) + 1]
         return Corpus(f"{self.name}, {wanted:g} min, seed {seed}", (self[int(i)] for i in sorted(drawn)))
+
+    @property
+    def parts(self) -> tuple[Corpus, ...]:
+        """The corpora that this one joins: itself alone, unless it is a `JoinedCorpus`."""
+        return (self,)
 
     @property
     def speakers(self) -> tuple[str, ...]:
@@ -222,7 +233,7 @@ def _librosa_excerpts(download: bool, url: str) -> Corpus:
 
 
 def librispeech(folder: str | os.PathLike) -> Corpus:
-    """A folder in the layout of LibriSpeech and Mini LibriSpeech: `speaker/chapter/*.flac` with a `*.trans.txt` each.
+    """A folder in the layout of LibriSpeech: `speaker/chapter/*.flac` (or `.opus`) with a `*.trans.txt` each.
 
     Args:
         folder: one split (such as `dev-clean-2`), or the folder that holds several of them.
@@ -239,8 +250,9 @@ def librispeech(folder: str | os.PathLike) -> Corpus:
         raise CorpusNotFound(f"{folder} holds no speaker/chapter/*.trans.txt, the layout of LibriSpeech")
     places: dict[str, str] = {}
     utterances = [utterance for path in transcripts for utterance in _chapter(path, places)]
-    if unread := {path.stem for path in _visible(folder, "*.flac")} - places.keys():
-        raise CorpusError(f"{folder}: {len(unread)} recordings have no transcript, first {min(unread)}.flac")
+    recordings = {path.stem for path in _visible(folder, "*") if path.suffix in RECORDINGS}
+    if unread := recordings - places.keys():
+        raise CorpusError(f"{folder}: {len(unread)} recordings have no transcript, first {min(unread)}")
     return Corpus(folder.name, utterances)
 
 
@@ -249,40 +261,16 @@ def _visible(folder: Path, pattern: str) -> Iterator[Path]:
     return (path for path in folder.rglob(pattern) if not path.name.startswith("._"))
 
 
-def train_and_dev(name: str) -> tuple[Corpus, Corpus]:
-    """What to learn from and what to measure on: the splits whose names begin with "train" and with "dev".
-
-    Args:
-        name: "toy" for the bundled corpus; or a folder with tables as the bundled one has, or in LibriSpeech's layout.
-
-    Raises:
-        CorpusNotFound: nothing there, or one of the two is missing.
-        CorpusError: the folder's content contradicts itself, or cannot be read.
-    """
-    if name == "toy":
-        corpus = toy_speech()
-    else:
-        folder = Path(name)
-        corpus = read_tables(folder) if (folder / "utterances.tsv").is_file() else librispeech(folder)
-    parts = []
-    for part in ("train", "dev"):
-        utterances = [utterance for utterance in corpus if utterance.split.startswith(part)]
-        if not utterances:
-            splits = ", ".join(sorted({utterance.split for utterance in corpus}))
-            raise CorpusNotFound(f"{corpus.name} has no split whose name begins with {part!r}: it has {splits}")
-        parts.append(Corpus(f"{corpus.name}/{part}", utterances))
-    return parts[0], parts[1]
-
-
 def _chapter(transcript: Path, places: dict[str, str]) -> Iterator[Utterance]:
     """The utterances of one chapter; a line of its transcript reads `id THE WORDS`. `places` collects all ids."""
     chapter, speaker, split = transcript.parents[:3]
     for place, line in read_lines(transcript):
         utterance_id, *text = line.split(maxsplit=1)
         require_new(utterance_id, place, places)
-        path = chapter / f"{utterance_id}.flac"
-        if not path.is_file():
-            raise CorpusError(f"{place}: it names {utterance_id}, but there is no {path.name} beside it")
+        candidates = [chapter / (utterance_id + ending) for ending in RECORDINGS]
+        path = next((path for path in candidates if path.is_file()), None)
+        if path is None:
+            raise CorpusError(f"{place}: it names {utterance_id}, but there is no {candidates[0].name} beside it")
         words = transcript_of("".join(text), place)
         yield Utterance(utterance_id, speaker.name, split.name, path, words, count_samples(path))
 
@@ -300,7 +288,7 @@ def read_tables(folder: Path) -> Corpus:
     phones = _read_intervals(folder, "phone")
     words = _read_intervals(folder, "word")
     utterances = []
-    for place, (key, speaker, split, path, num_samples, text) in _read_table(folder / "utterances.tsv", columns):
+    for place, (key, speaker, split, path, num_samples, text) in read_table(folder / "utterances.tsv", columns):
         require_new(key, place, places)
         if not (folder / path).is_file():
             raise CorpusError(f"{place}: there is no {folder / path}")
@@ -324,24 +312,6 @@ def _read_intervals(folder: Path, label: str) -> dict[str, list[tuple[str, Inter
     """The intervals of each utterance, each after its place, from `phones.tsv` or `words.tsv`."""
     intervals = defaultdict(list)
     columns = {"id": str, "start": float, "end": float, label: str}
-    for place, (key, *interval) in _read_table(folder / f"{label}s.tsv", columns):
+    for place, (key, *interval) in read_table(folder / f"{label}s.tsv", columns):
         intervals[key].append((place, Interval(*interval)))
     return intervals
-
-
-def _read_table(path: Path, columns: dict[str, Callable[[str], object]]) -> Iterator[tuple[str, tuple]]:
-    """The place of each row, and its named columns in the order of `columns`, each value read by its function."""
-    if not path.is_file():
-        raise CorpusNotFound(f"{path} is missing: a corpus in tables needs it")
-    (_, header), *rows = read_lines(path) or [("", "")]
-    names = [name.strip() for name in header.split("\t")]
-    if missing := columns.keys() - set(names):
-        raise CorpusError(f"{path} lacks the column {', '.join(sorted(missing))}")
-    for place, line in rows:
-        values = dict(zip(names, line.split("\t"), strict=False))
-        if line.count("\t") != len(names) - 1:
-            raise CorpusError(f"{place}: it needs {len(names)} values, and has {line.count(chr(9)) + 1}")
-        try:
-            yield place, tuple(read(values[name].strip()) for name, read in columns.items())
-        except ValueError as error:
-            raise CorpusError(f"{place}: {error}") from error

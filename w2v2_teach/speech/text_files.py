@@ -5,9 +5,11 @@ from __future__ import annotations
 import codecs
 import re
 import unicodedata
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from w2v2_teach.errors import CourseError
+from w2v2_teach.speech.downloads import CorpusNotFound
 
 WORD_DELIMITER = "|"  # as vocabularies write the space
 
@@ -40,6 +42,32 @@ def read_lines(path: Path) -> list[tuple[str, str]]:
         if text.strip():
             lines.append((place, text))
     return lines
+
+
+def read_table(path: Path, columns: dict[str, Callable[[str], object]]) -> Iterator[tuple[str, tuple]]:
+    """The place of each row, and its named columns in the order of `columns`, each value read by its function.
+
+    The table is tab-separated, and its first line names the columns.
+
+    Raises:
+        CorpusNotFound: there is no such file.
+        CorpusError: a missing column, a row of another length, or a value that its function refuses.
+    """
+    if not path.is_file():
+        raise CorpusNotFound(f"{path} is missing: a corpus in tables needs it")
+    (_, header), *rows = read_lines(path) or [("", "")]
+    names = [name.strip() for name in header.split("\t")]
+    if missing := columns.keys() - set(names):
+        raise CorpusError(f"{path} lacks the column {', '.join(sorted(missing))}")
+    for place, line in rows:
+        values = [value.strip() for value in line.split("\t")]
+        if len(values) != len(names):
+            raise CorpusError(f"{place}: it needs {len(names)} values, and has {len(values)}")
+        row = dict(zip(names, values, strict=True))
+        try:
+            yield place, tuple(read(row[name]) for name, read in columns.items())
+        except ValueError as error:
+            raise CorpusError(f"{place}: {error}") from error
 
 
 def transcript_of(text: str, place: str) -> str:

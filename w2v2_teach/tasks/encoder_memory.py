@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
 from w2v2_teach.model import Wav2Vec2Model
-from w2v2_teach.speech.batching import KEPT_HOURS
+from w2v2_teach.training.batches import KEPT_HOURS
 
 if TYPE_CHECKING:
     from w2v2_teach.tasks.finetuning import FinetuningSettings
