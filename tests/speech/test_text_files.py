@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from w2v2_teach.speech.corpora import CorpusNotFound, librispeech, read_tables, train_and_dev
+from w2v2_teach.speech.by_name import train_and_dev
+from w2v2_teach.speech.corpora import librispeech, read_tables
+from w2v2_teach.speech.downloads import CorpusNotFound
 from w2v2_teach.speech.text_files import CorpusError
 
 IDS = ("84-1-0000", "84-1-0001", "84-1-0002")
