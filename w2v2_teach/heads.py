@@ -49,9 +49,10 @@ class Wav2Vec2ForCTC(Pretrained):
         attention_mask: Tensor | None = None,
         mask_time_indices: Tensor | None = None,
         mask_feature_indices: Tensor | None = None,
+        latents: Tensor | None = None,
     ) -> CTCOutput:
         """(B, L) normalized waveforms → (B, T, V); arguments and errors as in `Wav2Vec2Model.forward`."""
-        output = self.wav2vec2(input_values, attention_mask, mask_time_indices, mask_feature_indices)
+        output = self.wav2vec2(input_values, attention_mask, mask_time_indices, mask_feature_indices, latents)
         return CTCOutput(self.lm_head(self.dropout(output.last_hidden_state)), output.frame_mask)
 
 
@@ -80,11 +81,12 @@ class WeightedLayerSum(Pretrained):
         attention_mask: Tensor | None = None,
         mask_time_indices: Tensor | None = None,
         mask_feature_indices: Tensor | None = None,
+        latents: Tensor | None = None,
     ) -> LayerMixture:
         """Σ w_l h_l over the layers l, where w is the softmax of `layer_weights`; arguments as in `Wav2Vec2Model`."""
         mixed = self.config.use_weighted_layer_sum
         output = self.wav2vec2(
-            input_values, attention_mask, mask_time_indices, mask_feature_indices, output_hidden_states=mixed
+            input_values, attention_mask, mask_time_indices, mask_feature_indices, latents, output_hidden_states=mixed
         )
         frames = output.last_hidden_state  # (B, T, D)
         if mixed:

@@ -14,7 +14,7 @@ from w2v2_teach.speech.audio import normalize
 from w2v2_teach.speech.batching import KEPT_HOURS
 from w2v2_teach.speech.corpora import Corpus
 from w2v2_teach.tasks.pretraining import RECIPES, CropDataset, Crops
-from w2v2_teach.training.batches import own_share
+from w2v2_teach.training.distributed import own_share
 from w2v2_teach.training.settings import SettingsError
 
 
@@ -262,12 +262,12 @@ def test_evaluation_measures_dev_and_leaves_the_model_in_training(little):
 
 
 def test_a_run_is_told_by_model_and_speech(little):
-    identity = little.task().identity()
-    assert little.task(seed=1, workers=3).identity() == identity
-    assert little.task(replace(CONFIG, num_negatives=6)).identity() != identity
+    identity = little.task().fingerprint()
+    assert little.task(seed=1, workers=3).fingerprint() == identity
+    assert little.task(replace(CONFIG, num_negatives=6)).fingerprint() != identity
     task = little.task()
     task.train_corpus = Corpus(little.train.name, little.train[:11])
-    assert task.identity() != identity
+    assert task.fingerprint() != identity
 
 
 def test_a_model_follows_from_the_seed(little):

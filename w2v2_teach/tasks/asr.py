@@ -22,7 +22,7 @@ from w2v2_teach.speech.batching import for_each_utterance
 from w2v2_teach.speech.corpora import Corpus, Utterance
 from w2v2_teach.speech.intervals import Interval
 from w2v2_teach.tasks.finetuning import TINY_RECIPE, Finetuning, FinetuningSettings, MicroBatch, begin
-from w2v2_teach.training.trainer import Losses
+from w2v2_teach.training.task import Losses
 
 
 class SpeechRecognition(Finetuning):

@@ -17,15 +17,15 @@ from w2v2_teach.speech.batching import for_each_utterance
 from w2v2_teach.speech.corpora import Corpus
 from w2v2_teach.tasks.finetuning import TINY_RECIPE, Finetuning, MicroBatch, MixtureSettings, begin_mixture
 from w2v2_teach.training.settings import setting
-from w2v2_teach.training.trainer import Losses
+from w2v2_teach.training.task import Losses
 
 
 @dataclass(frozen=True)
 class SpeakerSettings(MixtureSettings):
     """`MixtureSettings`, and what ArcFace has of its own. The defaults are common for speakers."""
 
-    mask_time_prob: float = setting(0.0, "p, share of frames that start a masked span")
-    mask_channel_prob: float = setting(0.0, "share of channels that start a span set to zero")
+    mask_time_prob: float = setting(0.0, "p·M, the share of frames that spans would mask if none overlapped")
+    mask_feature_prob: float = setting(0.0, "the share of channels that spans would set to zero if none overlapped")
     dropout: float = setting(0.2, "on the pooled statistics")
     crop_seconds: float | None = setting(3.0, "longest piece of an utterance that is heard at once, in seconds")
     embedding_dim: int = setting(512, "E, numbers in an embedding")
@@ -50,7 +50,7 @@ TINY = SpeakerSettings(
         "freeze_context_updates": 200,
         "rate_decay": 0.3,
         "mask_time_prob": 0.0,
-        "mask_channel_prob": 0.0,
+        "mask_feature_prob": 0.0,
         "crop_seconds": 1.5,
         "speed": 0.0,  # at another speed it is another voice
         "dropout": 0.3,

@@ -1,4 +1,4 @@
-"""Which utterances belong to which update, and which rows of a batch belong to which process."""
+"""Which utterances belong to which update."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from w2v2_teach.training.settings import TrainingSettings
 
 
 class UpdateBatches(Dataset):
-    """Item u is this process's share of the batch of update u; a subclass says what of its utterances is heard.
+    """Item u is made of the utterances of update u; a subclass says which pieces of them are read.
 
     In an epoch every utterance comes once. What is over after the last whole batch is left out, or, with `fill`,
     filled up with utterances of that epoch's other batches.
@@ -24,7 +24,7 @@ class UpdateBatches(Dataset):
 
     def __init__(self, utterances: Sequence[Utterance], settings: TrainingSettings, fill: bool = False) -> None:
         self.utterances, self.settings, self.fill = utterances, settings, fill
-        self.share = own_share(settings.batch_size)  # now: the loader's workers belong to no process group
+        self.share = distributed.own_share(settings.batch_size)  # now: a loader's worker is in no process group
         self._sampler = LengthBucketBatchSampler(
             [u.num_samples for u in utterances], settings.batch_size, settings.seed
         )
@@ -59,9 +59,3 @@ class UpdateBatches(Dataset):
         if self._keeps:
             self._kept[index] = waveform
         return waveform
-
-
-def own_share(rows: int) -> slice:
-    """Which rows of a batch this process works on."""
-    size = rows // distributed.count()
-    return slice(distributed.rank() * size, (distributed.rank() + 1) * size)

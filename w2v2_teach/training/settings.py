@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
 from typing import Any
 
+ADAM = {"betas": (0.9, 0.98), "eps": 1e-6}  # of all the paper's trainings, from fairseq's recipes
+
 
 class SettingsError(ValueError):
     """A setting that makes no sense, or that differs from the run that is to be resumed."""
