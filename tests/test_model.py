@@ -101,6 +101,17 @@ def test_shapes_and_frame_mask(model):
     assert out.frame_mask.sum(1).tolist() == model.config.frame_lengths(mask.sum(1)).tolist()
 
 
+def test_without_padding_every_frame_is_real_and_attention_gets_no_mask(model):
+    masks = []
+    hook = model.encoder.register_forward_pre_hook(lambda _module, inputs: masks.append(inputs[1]))
+    out = model(torch.randn(2, 4000))
+    hook.remove()
+    assert out.frame_mask.dtype == torch.bool
+    assert out.frame_mask.shape == out.last_hidden_state.shape[:2]
+    assert out.frame_mask.all()
+    assert masks == [None]
+
+
 def test_a_padded_utterance_gives_the_same_frames_as_alone(large_style):
     model = Wav2Vec2Model(large_style).eval()
     input_values, mask = padded_batch(large_style, seed=2)

@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from w2v2_teach.config import ConfigError, Wav2Vec2Config
+from w2v2_teach.errors import CourseError
 from w2v2_teach.files import DATA, replacing
 
 CONFIG_FILE, WEIGHTS_FILES = "config.json", ("model.safetensors", "pytorch_model.bin")
@@ -28,7 +29,7 @@ MAY_BE_MISSING = {
 Model = TypeVar("Model", bound=nn.Module)
 
 
-class CheckpointError(ValueError):
+class CheckpointError(CourseError, ValueError):
     """A checkpoint that is not there, is damaged, or does not fit; the message names the file and the key."""
 
 

@@ -13,6 +13,8 @@ from typing import Any, TypeVar
 
 import torch
 
+from w2v2_teach.errors import CourseError
+
 SAMPLE_RATE = 16_000  # Hz, of every waveform that a model takes
 
 Lengths = TypeVar("Lengths", int, torch.Tensor)
@@ -30,7 +32,7 @@ UNSUPPORTED = {
 }
 
 
-class ConfigError(ValueError):
+class ConfigError(CourseError, ValueError):
     """A field has a value that no wav2vec 2.0 model can have, or one that this model does not support."""
 
 

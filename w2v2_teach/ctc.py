@@ -15,10 +15,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from w2v2_teach.errors import CourseError
+
 LOG_ZERO = -1e30  # log 0: finite, for -inf - (-inf) would be NaN in a gradient
 
 
-class CTCError(ValueError):
+class CTCError(CourseError, ValueError):
     """A target that no path of so few frames collapses to."""
 
 

@@ -17,7 +17,7 @@ class CTCOutput:
     """What `Wav2Vec2ForCTC` returns."""
 
     logits: Tensor  # (B, T, V)
-    frame_mask: Tensor | None  # (B, T), True for real frames; None if there was no attention mask
+    frame_mask: Tensor  # (B, T) bool, True for real frames, False for padding
 
     @property
     def log_probs(self) -> Tensor:
@@ -27,9 +27,6 @@ class CTCOutput:
     @property
     def frame_lengths(self) -> Tensor:
         """(B,) real frames of each utterance."""
-        batch, frames = self.logits.shape[:2]
-        if self.frame_mask is None:
-            return torch.full((batch,), frames, device=self.logits.device)
         return self.frame_mask.sum(dim=1)
 
 

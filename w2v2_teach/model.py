@@ -22,7 +22,7 @@ class Wav2Vec2Output:
     last_hidden_state: Tensor  # c (B, T, D), context
     latents: Tensor  # z (B, T, C) as the encoder gives them
     extract_features: Tensor  # z (B, T, C), normalized latent frames: the quantizer's input
-    frame_mask: Tensor | None  # (B, T), True for real frames; None if there was no attention mask
+    frame_mask: Tensor  # (B, T) bool, True for real frames, False for padding
     hidden_states: list[Tensor]  # if asked for: the Transformer's input, then each layer's output, each (B, T, D)
     attentions: list[Tensor]  # if asked for: one (B, H, T, T) per layer
 
@@ -66,7 +66,7 @@ class Wav2Vec2Model(Pretrained):
         Raises:
             ValueError: the shapes disagree, the padding is not on the right, or an utterance has no whole frame.
         """
-        frame_mask = self._frame_mask(input_values, attention_mask)  # (B, T) or None
+        frame_mask = self._frame_mask(input_values, attention_mask)  # (B, T)
         if latents is None:
             latents = self.feature_extractor(input_values)  # (B, T, C)
         x, z = self.feature_projection(latents)  # (B, T, D), (B, T, C)
@@ -74,7 +74,8 @@ class Wav2Vec2Model(Pretrained):
             x = torch.where(mask_time_indices[:, :, None], self.masked_spec_embed.to(x.dtype), x)
         if mask_feature_indices is not None:
             x = x.masked_fill(mask_feature_indices[:, None, :], 0)
-        context = self.encoder(x, frame_mask, output_attentions, output_hidden_states)
+        padding = None if attention_mask is None else frame_mask  # without a mask, attention takes its fastest path
+        context = self.encoder(x, padding, output_attentions, output_hidden_states)
         return Wav2Vec2Output(
             last_hidden_state=context.last_hidden_state,
             latents=latents,
@@ -84,15 +85,16 @@ class Wav2Vec2Model(Pretrained):
             attentions=context.attentions,
         )
 
-    def _frame_mask(self, input_values: Tensor, attention_mask: Tensor | None) -> Tensor | None:
+    def _frame_mask(self, input_values: Tensor, attention_mask: Tensor | None) -> Tensor:
         """(B, L) mask of samples → (B, T) mask of frames: the first `frame_lengths(samples)` of each row."""
         if input_values.ndim != 2:
             raise ValueError(
                 f"input_values has shape {tuple(input_values.shape)}; it must be (B, L), one row a waveform."
             )
+        num_frames = self.config.frame_lengths(input_values.shape[1])  # T
         if attention_mask is None:
             self._require_a_frame(input_values.shape[1], row=0)
-            return None
+            return torch.ones(len(input_values), num_frames, dtype=torch.bool, device=input_values.device)
         if attention_mask.shape != input_values.shape:
             raise ValueError(
                 f"attention_mask has shape {tuple(attention_mask.shape)}, input_values {tuple(input_values.shape)}; "
@@ -103,7 +105,7 @@ class Wav2Vec2Model(Pretrained):
             raise ValueError("attention_mask has a 1 after a 0; padding must be on the right.")
         lengths = mask.sum(1)  # (B,) samples
         self._require_a_frame(int(lengths.min()), int(lengths.argmin()))
-        frames = torch.arange(self.config.frame_lengths(input_values.shape[1]), device=mask.device)  # (T,)
+        frames = torch.arange(num_frames, device=mask.device)  # (T,)
         return frames < self.config.frame_lengths(lengths)[:, None]  # (B, T)
 
     def _require_a_frame(self, samples: int, row: int) -> None:

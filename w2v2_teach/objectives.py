@@ -17,15 +17,8 @@ from w2v2_teach.checkpoints import Pretrained
 from w2v2_teach.config import ConfigError, Wav2Vec2Config
 from w2v2_teach.context_network import FeatureProjection
 from w2v2_teach.losses import contrastive_loss, diversity_loss
-from w2v2_teach.model import Wav2Vec2ForPreTraining, Wav2Vec2ForPreTrainingOutput, Wav2Vec2Model, Wav2Vec2Output
+from w2v2_teach.model import Wav2Vec2ForPreTraining, Wav2Vec2ForPreTrainingOutput, Wav2Vec2Model
 from w2v2_teach.quantizer import GumbelVectorQuantizer, QuantizerOutput, gumbel_noise, gumbel_softmax, one_hot
-
-
-def real_frames(output: Wav2Vec2Output) -> Tensor:
-    """(B, T) bool, True for real frames; all of them where nothing is padded."""
-    if output.frame_mask is not None:
-        return output.frame_mask
-    return torch.ones_like(output.last_hidden_state[:, :, 0], dtype=torch.bool)
 
 
 def _require_causal(config: Wav2Vec2Config) -> None:
@@ -96,7 +89,7 @@ class Wav2Vec2ForNextStep(Pretrained):
             attention_mask: (B, L), 1 for samples and 0 for padding.
         """
         output = self.wav2vec2(input_values, attention_mask)
-        real = real_frames(output)  # (B, T)
+        real = output.frame_mask  # (B, T)
         c, z = output.last_hidden_state, output.extract_features[real]  # (B, T, D), (N, C)
         time = torch.arange(c.shape[1], device=c.device).expand_as(real)[real]  # (N,) t of every real frame
         logits = {}
@@ -156,7 +149,7 @@ class Wav2Vec2ForNextToken(Pretrained):
             attention_mask: (B, L), 1 for samples and 0 for padding.
         """
         output = self.wav2vec2(input_values, attention_mask)
-        has_next = real_frames(output)[:, 1:]  # (B, T - 1)
+        has_next = output.frame_mask[:, 1:]  # (B, T - 1)
         logits = self._logits(output.last_hidden_state[:, :-1][has_next])  # (N, G, V)
         targets = codes[:, 1:][has_next]  # (N, G)
         loss = next_token_loss(logits, one_hot(targets, logits))

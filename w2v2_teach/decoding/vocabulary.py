@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from w2v2_teach.errors import CourseError
 from w2v2_teach.files import replacing
 
 BLANK, DELIMITER = "<pad>", "|"  # as Hugging Face writes them: the blank has id 0, and "|" stands for the space
@@ -14,7 +15,7 @@ SPECIAL = re.compile(r"<[^<>\s]+>|\[[^\[\]\s]+\]")  # tokens that are no charact
 FILE = "vocab.json"
 
 
-class VocabularyError(ValueError):
+class VocabularyError(CourseError, ValueError):
     """A text with a character that has no token, or tokens that are no vocabulary; the message says which."""
 
 

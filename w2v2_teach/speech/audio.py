@@ -13,13 +13,14 @@ import soxr
 import torch
 
 from w2v2_teach.config import SAMPLE_RATE
+from w2v2_teach.errors import CourseError
 
 MIN_SAMPLES = 400  # one frame of the paper's encoder (Section 2): 25 ms at 16 kHz
 
 Source = str | PathLike | BinaryIO
 
 
-class AudioError(ValueError):
+class AudioError(CourseError, ValueError):
     """The sound cannot be used; the message names the file and says why."""
 
 

@@ -16,6 +16,7 @@ import pooch
 import torch
 
 from w2v2_teach.config import SAMPLE_RATE
+from w2v2_teach.errors import CourseError
 from w2v2_teach.files import DATA
 from w2v2_teach.speech import downloads
 from w2v2_teach.speech.audio import count_samples, load_audio
@@ -30,7 +31,7 @@ LIBROSA_URL = "https://librosa.org/data/audio/"
 LIBROSA_EXCERPTS = ("5703-47212-0000", "3436-172162-0000", "198-209-0000")  # librosa calls them libri1, libri2, libri3
 
 
-class CorpusTooShort(ValueError):
+class CorpusTooShort(CourseError, ValueError):
     """More speech is wanted than there is."""
 
 

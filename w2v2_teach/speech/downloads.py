@@ -14,14 +14,16 @@ import pooch
 import requests
 from tqdm.auto import tqdm
 
+from w2v2_teach.errors import CourseError
+
 CHUNK = 1 << 16  # bytes per read
 
 
-class DownloadError(RuntimeError):
+class DownloadError(CourseError, RuntimeError):
     """A file could not be fetched, or is not what its publisher released; the message says which and why."""
 
 
-class CorpusNotFound(FileNotFoundError):
+class CorpusNotFound(CourseError, FileNotFoundError):
     """The corpus is not on this machine; the message says how to get it."""
 
 

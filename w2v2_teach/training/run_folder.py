@@ -10,10 +10,11 @@ from typing import Any
 import torch
 from torch.utils.tensorboard import SummaryWriter
 
+from w2v2_teach.errors import CourseError
 from w2v2_teach.files import replacing
 
 
-class RunError(RuntimeError):
+class RunError(CourseError, RuntimeError):
     """A training that cannot start, go on or save; the message says what is left on disk and how to go on."""
 
 
