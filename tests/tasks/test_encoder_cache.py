@@ -10,7 +10,7 @@ from w2v2_teach.model import Wav2Vec2Model
 from w2v2_teach.speech.batching import KEPT_HOURS
 from w2v2_teach.speech.corpora import Corpus, train_and_dev
 from w2v2_teach.tasks.encoder_cache import FrozenEncoderCache
-from w2v2_teach.tasks.keywords import KeywordSpotting
+from w2v2_teach.tasks.asr import SpeechRecognition
 
 LENGTHS = [4000, 2500, 3100]
 
@@ -69,6 +69,6 @@ def test_a_group_norm_is_refused(base_style):
 def test_only_what_stays_and_comes_again_is_cached(tmp_path, monkeypatch, changes, hours, caches):
     train, dev = train_and_dev(str(little_corpus(tmp_path).folder))
     monkeypatch.setattr(Corpus, "hours", hours)
-    settings = replace(KeywordSpotting.recipes["tiny"], batch_size=2, **changes)
-    task = KeywordSpotting.begin("scratch", settings, train, dev)
+    settings = replace(SpeechRecognition.recipes["tiny"], batch_size=2, **changes)
+    task = SpeechRecognition.begin("scratch", settings, train, dev)
     assert (task.encoder_cache is not None) == caches

@@ -110,7 +110,7 @@ def test_a_short_corpus_is_read_once(little, monkeypatch):
     assert [dataset[update] for update in range(9)]
     assert set(reads.values()) == {1}
     assert len(reads) == 12
-    monkeypatch.setattr("w2v2_teach.speech.batching.KEPT_HOURS", 0.0)  # a longer one each time: it may not fit
+    monkeypatch.setattr("w2v2_teach.training.batches.KEPT_HOURS", 0.0)  # a longer one each time: it may not fit
     dataset = CropDataset(little.train, CONFIG, little.settings(updates=9))
     assert [dataset[update] for update in range(9)]
     assert set(reads.values()) == {4}
@@ -240,7 +240,7 @@ def test_the_encoders_gradient_is_scaled_and_no_other(little, factor):
 def test_the_temperature_by_hand(little):
     task = little.task(temperature_start=2.0, temperature_decay=0.5, temperature_min=0.3)
     assert [task.temperature(update) for update in range(5)] == [2, 1, 0.5, 0.3, 0.3]
-    assert task.info(1) == {"temperature": 1.0}
+    assert task.schedules(1) == {"temperature": 1.0}
     assert [prepare(task, update).micro_batches[0]["temperature"].item() for update in (0, 2)] == [2, 0.5]
     base = RECIPES["base"]
     halfway = base.temperature_start * base.temperature_decay**200_000
