@@ -3,6 +3,7 @@
 import http.server
 import json
 import os
+import re
 import subprocess
 import sys
 import zlib
@@ -99,6 +100,60 @@ def test_old_files_pickled_with_weight_g_and_weight_v(model, folder):
     assert torch.equal(context(Wav2Vec2Model.from_pretrained(folder)), context(model))
 
 
+def test_the_mask_vector_under_its_old_name(model, folder):
+    """As facebook/wav2vec2-base-100h has it."""
+
+    def rename(weights):
+        weights["wav2vec2.mask_time_emb_vector"] = weights.pop("masked_spec_embed")
+        weights.update({f"wav2vec2.{key}": weights.pop(key) for key in list(weights) if "mask_time" not in key})
+
+    edit_weights(folder, rename)
+    assert torch.equal(Wav2Vec2Model.from_pretrained(folder).masked_spec_embed, model.masked_spec_embed)
+
+
+def test_a_config_without_labels_may_say_null(folder):
+    edit_config(folder, id2label=None, label2id=None)
+    assert Wav2Vec2Model.from_pretrained(folder).config.labels == ()
+
+
+@pytest.fixture
+def shards(model, config, tmp_path):
+    """A checkpoint that transformers has cut into several files."""
+    theirs = transformers.Wav2Vec2Model(transformers_config(config))
+    theirs.load_state_dict(model.state_dict())
+    theirs.save_pretrained(tmp_path / "shards", max_shard_size="40KB")
+    return tmp_path / "shards"
+
+
+def test_a_sharded_checkpoint(model, shards):
+    assert len(list(shards.glob("*.safetensors"))) == 2
+    assert_same_weights(Wav2Vec2Model.from_pretrained(shards), model)
+
+
+def test_a_sharded_checkpoint_of_pickles(model, folder):
+    (folder / "model.safetensors").unlink()
+    weights = model.state_dict()
+    files = {key: f"pytorch_model-0000{1 + i % 2}-of-00002.bin" for i, key in enumerate(weights)}
+    for file in set(files.values()):
+        torch.save({key: tensor for key, tensor in weights.items() if files[key] == file}, folder / file)
+    (folder / "pytorch_model.bin.index.json").write_text(json.dumps({"metadata": {}, "weight_map": files}))
+    assert_same_weights(Wav2Vec2Model.from_pretrained(folder), model)
+
+
+def test_a_shard_that_is_missing_is_named(shards):
+    (shard, *_) = sorted(shards.glob("model-00002-of-*.safetensors"))
+    shard.unlink()
+    with pytest.raises(CheckpointError, match=rf"shards has no {shard.name}\.$"):
+        Wav2Vec2Model.from_pretrained(shards)
+
+
+@pytest.mark.parametrize("content", ["{}", "[]", "{", '{"weight_map": {"a": {"file": "b"}}}'])
+def test_an_index_that_names_no_files_is_refused(shards, content):
+    (shards / "model.safetensors.index.json").write_text(content)
+    with pytest.raises(CheckpointError, match=r"model\.safetensors\.index\.json (has no|is not|cannot be read)"):
+        Wav2Vec2Model.from_pretrained(shards)
+
+
 def test_half_precision_files_load_in_single_precision(model, folder):
     edit_weights(folder, lambda weights: weights.update({key: tensor.half() for key, tensor in weights.items()}))
     loaded = Wav2Vec2Model.from_pretrained(folder)
@@ -127,6 +182,43 @@ KEY = "encoder.layers.0.attention.k_proj.weight"
 def test_weights_that_do_not_fit_are_refused_by_key(folder, change, message):
     edit_weights(folder, change)
     with pytest.raises(CheckpointError, match=message):
+        Wav2Vec2Model.from_pretrained(folder)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_weights_that_are_not_finite_are_refused_by_key(folder, value, dtype):
+    def spoil(weights):
+        weights[KEY] = weights[KEY].to(dtype)
+        weights[KEY][2, 3] = value
+
+    edit_weights(folder, spoil)
+    with pytest.raises(CheckpointError, match=rf"model\.safetensors: {KEY} has values that are NaN or infinite"):
+        Wav2Vec2Model.from_pretrained(folder)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ([torch.ones(2)], "holds a list, not weights by name"),
+        (torch.ones(2), "holds a Tensor, not weights by name"),
+        ({"epoch": 3, "state_dict": {KEY: torch.ones(2)}}, "holds more than weights: 'epoch' is no tensor"),
+        ({KEY: "a string"}, f"holds more than weights: '{KEY}' is no tensor"),
+        ({KEY: torch.ones(2, dtype=torch.int8)}, f"holds more than weights: '{KEY}' is no tensor of floating-point"),
+        ({KEY: torch.eye(2).to_sparse()}, f"holds more than weights: '{KEY}' is no tensor"),
+        ({7: torch.ones(2)}, "holds more than weights: 7 is no tensor"),
+        (b"a page that says not found", "cannot be read"),
+    ],
+    ids=lambda value: "" if isinstance(value, str) else type(value).__name__,
+)
+def test_a_bin_that_holds_something_else_is_refused(folder, content, message):
+    (folder / "model.safetensors").unlink()
+    path = folder / "pytorch_model.bin"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        torch.save(content, path)
+    with pytest.raises(CheckpointError, match=rf"pytorch_model\.bin {message}"):
         Wav2Vec2Model.from_pretrained(folder)
 
 
@@ -201,15 +293,23 @@ def test_an_unsupported_setting_is_refused_with_the_file(folder):
         Wav2Vec2Model.from_pretrained(folder)
 
 
-def test_a_broken_config_is_refused(folder):
-    (folder / "config.json").write_text("{")
-    with pytest.raises(CheckpointError, match=r"config\.json is not JSON"):
+@pytest.mark.parametrize(
+    ("content", "message"), [("{", "cannot be read as JSON"), ("[1]", "is not a JSON object of names and values")]
+)
+def test_a_broken_config_is_refused(folder, content, message):
+    (folder / "config.json").write_text(content)
+    for read in (Wav2Vec2Model.from_pretrained, checkpoints.architecture):
+        with pytest.raises(CheckpointError, match=rf"config\.json {message}"):
+            read(folder)
+
+
+def test_a_folder_without_a_checkpoint(folder):
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(CheckpointError, match=r"has no model\.safetensors or .* or pytorch_model\.bin or "):
         Wav2Vec2Model.from_pretrained(folder)
-
-
-def test_a_folder_without_a_checkpoint(tmp_path):
-    with pytest.raises(CheckpointError, match=r"needs config\.json and one of model\.safetensors, pytorch_model\.bin"):
-        Wav2Vec2Model.from_pretrained(tmp_path)
+    (folder / "config.json").unlink()
+    with pytest.raises(CheckpointError, match=r"saved has no config\.json"):
+        Wav2Vec2Model.from_pretrained(folder)
 
 
 def test_an_interrupted_save_leaves_the_old_checkpoint(model, folder, monkeypatch):
@@ -287,6 +387,30 @@ def test_a_checkpoint_from_before_safetensors(hub, model, tmp_path):
     torch.save(model.state_dict(), hub.folder / "pytorch_model.bin")
     run = load_from_hub(hub.url.rstrip("/"), tmp_path / "cache", True, False)
     assert run.stdout.splitlines() == ["loaded 32", "loaded 32"]
+
+
+def test_a_sharded_checkpoint_of_the_hub(hub, shards, tmp_path):
+    hub.folder = shards
+    run = load_from_hub(hub.url.rstrip("/"), tmp_path / "cache", True, False)
+    assert run.stdout.splitlines() == ["loaded 32", "loaded 32"]
+
+
+def test_a_cache_that_cannot_be_written_to_is_one_clear_sentence(hub, tmp_path):
+    (tmp_path / "cache").write_text("a file where the folder should be")
+    run = load_from_hub(hub.url.rstrip("/"), tmp_path / "cache", True)
+    assert re.fullmatch(r"refused: someone/model/config\.json cannot be fetched: .*/cache.*\n", run.stdout)
+
+
+def test_a_model_of_this_machine_needs_no_library_that_downloads(folder):
+    code = f"""
+import sys
+from w2v2_teach import ctc, heads, objectives
+from w2v2_teach.model import Wav2Vec2Model
+Wav2Vec2Model.from_pretrained({str(folder)!r})
+print(sorted({{"huggingface_hub", "requests", "httpx", "pooch", "transformers", "matplotlib"}} & set(sys.modules)))
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    assert run.stdout == "[]\n"
 
 
 def test_no_network_is_one_clear_sentence(tmp_path):

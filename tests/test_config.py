@@ -62,6 +62,10 @@ def test_dict_round_trip(preset):
         ("contrastive_logits_temperature", 0.0, "a positive number"),
         ("mask_time_min_masks", -1, "zero or a positive whole number"),
         ("conv_bias", "no", "True or False"),
+        ("conv_dim", None, "a tuple of positive whole numbers"),
+        ("conv_dim", 512, "a tuple of positive whole numbers"),
+        ("labels", "yes", "a tuple of strings"),
+        ("hidden_size", None, "a positive whole number"),
     ],
 )
 def test_a_wrong_value_is_named_with_what_is_allowed(field, value, allowed):
@@ -87,3 +91,9 @@ def test_an_unsupported_setting_is_refused_by_name(name, value):
 
 def test_transformers_refuses_the_notes_encoder():
     assert NOTES.to_dict()["model_type"] != "wav2vec2"
+
+
+@pytest.mark.parametrize("names", [["yes", "no"], {"a": "yes"}, {"0": "yes", "2": "no"}, 3])
+def test_labels_that_are_not_numbered_are_refused(names):
+    with pytest.raises(ConfigError, match=r"id2label is .* it must give a label to each of"):
+        Wav2Vec2Config.from_dict({**TINY.to_dict(), "id2label": names})

@@ -148,6 +148,14 @@ def test_the_readme_names_both_licences_and_both_commands():
     assert re.search(r"MIT License", (ROOT / "LICENSE").read_text(encoding="utf-8"))
 
 
+@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md"])
+def test_the_files_that_a_document_names_are_there(document):
+    text = (ROOT / document).read_text(encoding="utf-8")
+    paths = re.findall(r"\b(?:tests|notebooks|benchmarks|data|tools)/[\w/.-]*\w\.\w+\b", text)
+    assert paths
+    assert not [path for path in paths if not (ROOT / path).exists()]
+
+
 def test_one_version_everywhere():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")

@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import json
-import pickle
-from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
-from huggingface_hub import hf_hub_download
-from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -19,14 +14,21 @@ from w2v2_teach.config import ConfigError, Wav2Vec2Config
 from w2v2_teach.errors import CourseError
 from w2v2_teach.files import DATA, replacing
 
-CONFIG_FILE, WEIGHTS_FILES = "config.json", ("model.safetensors", "pytorch_model.bin")
+CONFIG_FILE = "config.json"
+INDEX = ".index.json"  # a large checkpoint is cut into several files, which this one lists
+WEIGHTS_FILES = ("model.safetensors", f"model.safetensors{INDEX}", "pytorch_model.bin", f"pytorch_model.bin{INDEX}")
 SHIPPED = DATA / "checkpoints"  # the small models that come with the course
 BASE_PREFIX = "wav2vec2."  # where a model with a head keeps the base model
 MAY_BE_MISSING = {
     "masked_spec_embed",
     "wav2vec2.masked_spec_embed",
 }  # checkpoints that were fine-tuned without masking do not have it
-Model = TypeVar("Model", bound=nn.Module)
+RENAMED = {  # how the keys of older checkpoints end → today's name
+    "conv.weight_g": "conv.parametrizations.weight.original0",
+    "conv.weight_v": "conv.parametrizations.weight.original1",
+    "mask_time_emb_vector": "masked_spec_embed",  # in facebook/wav2vec2-base-100h
+}
+Model = TypeVar("Model", bound="Pretrained")
 
 
 class CheckpointError(CourseError, ValueError):
@@ -34,90 +36,87 @@ class CheckpointError(CourseError, ValueError):
 
 
 class Pretrained(nn.Module):
-    """What every model of the course can do: come from a checkpoint, and become one."""
+    """A model with a `config` that can be loaded from a checkpoint and saved as one."""
 
     config: Wav2Vec2Config
 
     @classmethod
     def from_pretrained(cls: type[Model], name: str | Path, download: bool = False) -> Model:
-        """Load a folder, a checkpoint of the course or a hub id; see `load_pretrained`."""
-        return load_pretrained(cls, name, download=download)
+        """Build the model that a checkpoint describes and load its weights, for inference.
+
+        `Wav2Vec2Model` leaves the weights of a checkpoint's head aside; a model with a head needs them.
+
+        Args:
+            name: a folder, a checkpoint of the course such as `tiny-pretrained`, or a hub id such as
+                `facebook/wav2vec2-base`.
+            download: may the hub be asked? Without it, only a folder or what an earlier download left in the cache.
+
+        Raises:
+            CheckpointError: nothing there, no network, a damaged file, a key that is missing, unknown, of another
+                shape or not finite.
+            ConfigError: a configuration that this model does not support.
+        """
+        config_path = pretrained_file(name, CONFIG_FILE, download)
+        try:
+            model = cls(Wav2Vec2Config.from_dict(_read_json(config_path)))
+        except ConfigError as error:
+            raise ConfigError(f"{config_path}: {error}") from error
+        weights_path = _find(name, WEIGHTS_FILES, download)
+        weights: dict[str, Tensor] = {}
+        for path in _weights_files(name, weights_path, download):
+            weights |= read_weights(path)
+        if not hasattr(model, BASE_PREFIX.rstrip(".")):
+            weights = _base_weights(weights)
+        _check_fit(model, weights, weights_path)
+        model.load_state_dict(weights, strict=False)  # strict but for MAY_BE_MISSING, which has been checked
+        return model.eval()
 
     def save_pretrained(self, folder: str | Path, dtype: torch.dtype = torch.float32) -> None:
-        """Write `config.json` and `model.safetensors`; see the function `save_pretrained`."""
-        save_pretrained(self, folder, dtype)
+        """Write `config.json` and `model.safetensors`; each file appears whole or not at all.
 
-
-def load_pretrained(model_class: Callable[[Wav2Vec2Config], Model], name: str | Path, download: bool = False) -> Model:
-    """Build the model that a checkpoint describes and fill it, or raise and return nothing.
-
-    Args:
-        model_class: `Wav2Vec2Model`, which leaves the weights of a checkpoint's head aside, or a model with that head.
-        name: a folder, a checkpoint of the course such as `tiny-pretrained`, or a hub id such as
-            `facebook/wav2vec2-base`.
-        download: may the hub be asked? Without it, only a folder or what an earlier download left in the cache.
-
-    Raises:
-        CheckpointError: nothing there, no network, a damaged file, a key that is missing, unknown or of another shape.
-        ConfigError: a configuration that this model does not support.
-    """
-    config_path, weights_path = _locate(name, download)
-    try:
-        config = Wav2Vec2Config.from_dict(json.loads(config_path.read_text(encoding="utf-8")))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise CheckpointError(f"{config_path} is not JSON: {error}.") from error
-    except ConfigError as error:
-        raise ConfigError(f"{config_path}: {error}") from error
-    model = model_class(config)
-    weights = read_weights(weights_path)
-    if not hasattr(model, BASE_PREFIX.rstrip(".")):
-        weights = base_weights(weights)
-    _check_fit(model, weights, weights_path)
-    model.load_state_dict(weights, strict=False)  # strict but for MAY_BE_MISSING, which has been checked
-    return model.eval()
-
-
-def save_pretrained(model: nn.Module, folder: str | Path, dtype: torch.dtype = torch.float32) -> None:
-    """Write the model's configuration and weights; each file appears whole or not at all.
-
-    Args:
-        model: with a `config`.
-        folder: made if it is not there.
-        dtype: of the weights in the file; half precision halves it. Loading brings single precision back.
-    """
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    content = {"architectures": [type(model).__name__], **model.config.to_dict()}
-    with replacing(folder / CONFIG_FILE) as partial:
-        partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    weights = {key: tensor.detach().cpu().to(dtype).contiguous() for key, tensor in model.state_dict().items()}
-    with replacing(folder / WEIGHTS_FILES[0]) as partial:
-        save_file(weights, partial, metadata={"format": "pt"})
+        Args:
+            folder: made if it is not there.
+            dtype: of the weights in the file; half precision halves it. Loading brings single precision back.
+        """
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        content = {"architectures": [type(self).__name__], **self.config.to_dict()}
+        with replacing(folder / CONFIG_FILE) as partial:
+            partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        weights = {key: tensor.detach().cpu().to(dtype).contiguous() for key, tensor in self.state_dict().items()}
+        with replacing(folder / WEIGHTS_FILES[0]) as partial:
+            save_file(weights, partial, metadata={"format": "pt"})
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """All tensors of a weights file, under today's names of the weight-normalized convolution.
+    """All tensors of one weights file, under today's names.
 
     Raises:
-        CheckpointError: the file is truncated or is no weights file.
+        CheckpointError: the file is truncated or is no weights file, or a weight is NaN or infinite.
     """
     try:
-        if path.suffix == ".safetensors":
-            weights = load_file(path)
-        else:
-            weights = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, RuntimeError, EOFError, OSError, pickle.UnpicklingError) as error:
+        weights = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
+    except Exception as error:  # a damaged pickle can fail in any way
         raise CheckpointError(f"{path} cannot be read: it is truncated, or holds more than plain weights.") from error
-    return {_todays_name(key): tensor for key, tensor in weights.items()}
+    if not isinstance(weights, dict):
+        raise CheckpointError(f"{path} holds a {type(weights).__name__}, not weights by name.")
+    for key, tensor in weights.items():
+        is_dense = isinstance(tensor, Tensor) and tensor.layout is torch.strided
+        if not (isinstance(key, str) and is_dense and tensor.is_floating_point()):
+            raise CheckpointError(f"{path} holds more than weights: {key!r} is no tensor of floating-point numbers.")
+        if not tensor.float().isfinite().all():
+            raise CheckpointError(f"{path}: {key} has values that are NaN or infinite; get another copy or checkpoint.")
+    return {_current_name(key): tensor for key, tensor in weights.items()}
 
 
-def _todays_name(key: str) -> str:
-    for old, part in (("conv.weight_g", "original0"), ("conv.weight_v", "original1")):
-        key = key.replace(old, f"conv.parametrizations.weight.{part}")
+def _current_name(key: str) -> str:
+    for old, new in RENAMED.items():
+        if key.endswith(old):
+            return key.removesuffix(old) + new
     return key
 
 
-def base_weights(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+def _base_weights(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     """The weights of the base model alone: where they have a prefix, what is outside it belongs to a head."""
     if not any(key.startswith(BASE_PREFIX) for key in weights):
         return weights
@@ -145,39 +144,53 @@ def _some(keys: set[str]) -> str:
     return f"{first} and {len(rest)} more" if rest else first
 
 
-def _locate(name: str | Path, download: bool) -> tuple[Path, Path]:
-    """Paths of the configuration and of the weights, in a folder or in the hub's cache."""
-    folder = _folder(name)
-    if folder is not None:
-        for file in WEIGHTS_FILES:
-            if (folder / CONFIG_FILE).is_file() and (folder / file).is_file():
-                return folder / CONFIG_FILE, folder / file
-        raise CheckpointError(f"{folder} needs {CONFIG_FILE} and one of {', '.join(WEIGHTS_FILES)}.")
-    config = _hub_file(name, (CONFIG_FILE,), download)
-    return config, _hub_file(name, WEIGHTS_FILES, download)  # an older checkpoint has no safetensors
-
-
 def architecture(name: str | Path, download: bool = False) -> str:
     """The class of a checkpoint's model, as its configuration names it; raises CheckpointError where there is none."""
     path = pretrained_file(name, CONFIG_FILE, download)
     try:
-        return json.loads(path.read_text(encoding="utf-8"))["architectures"][0]
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, IndexError, TypeError) as error:
+        return _read_json(path)["architectures"][0]
+    except (KeyError, IndexError, TypeError) as error:
         raise CheckpointError(f"{path} does not name the model's class in `architectures`.") from error
 
 
 def pretrained_file(name: str | Path, file: str, download: bool = False) -> Path:
-    """The path of another file of a checkpoint, such as its `vocab.json`.
+    """The path of a file of a checkpoint, such as its `vocab.json`; `name` and `download` as in `from_pretrained`.
 
     Raises:
         CheckpointError: it is not there.
     """
+    return _find(name, (file,), download)
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError, OSError) as error:
+        raise CheckpointError(f"{path} cannot be read as JSON: {error}.") from error
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path} is not a JSON object of names and values.")
+    return content
+
+
+def _weights_files(name: str | Path, path: Path, download: bool) -> list[Path]:
+    """The file itself, or the files that an index names."""
+    if not path.name.endswith(INDEX):
+        return [path]
+    weight_map = _read_json(path).get("weight_map")  # weight → file
+    if not isinstance(weight_map, dict) or not all(isinstance(file, str) for file in weight_map.values()):
+        raise CheckpointError(f"{path} has no `weight_map` that names the file of each weight.")
+    return [pretrained_file(name, file, download) for file in sorted(set(weight_map.values()))]
+
+
+def _find(name: str | Path, candidates: tuple[str, ...], download: bool) -> Path:
+    """The first of `candidates` that there is, in a folder or in the hub's cache or on the hub."""
     folder = _folder(name)
     if folder is None:
-        return _hub_file(name, (file,), download)
-    if not (folder / file).is_file():
-        raise CheckpointError(f"{folder} has no {file}.")
-    return folder / file
+        return _hub_file(str(name), candidates, download)
+    for file in candidates:
+        if (folder / file).is_file():
+            return folder / file
+    raise CheckpointError(f"{folder} has no {' or '.join(candidates)}.")
 
 
 def _folder(name: str | Path) -> Path | None:
@@ -185,11 +198,14 @@ def _folder(name: str | Path) -> Path | None:
     return next((folder for folder in (Path(name), SHIPPED / name) if folder.is_dir()), None)
 
 
-def _hub_file(name: str | Path, candidates: tuple[str, ...], download: bool) -> Path:
+def _hub_file(name: str, candidates: tuple[str, ...], download: bool) -> Path:
     """The first of `candidates` that there is, from the cache or, if allowed, from the hub (with a progress bar)."""
+    from huggingface_hub import hf_hub_download  # only here: a model that is on this machine needs no hub
+    from huggingface_hub.errors import EntryNotFoundError, HFValidationError, LocalEntryNotFoundError
+
     for file in candidates:
         try:
-            return Path(hf_hub_download(str(name), file, local_files_only=not download))
+            return Path(hf_hub_download(name, file, local_files_only=not download))
         except HFValidationError as error:
             raise CheckpointError(f"{name} is neither a folder nor a hub id such as facebook/wav2vec2-base.") from error
         except LocalEntryNotFoundError as error:  # not in the cache, and the hub not asked or not reached
@@ -199,7 +215,7 @@ def _hub_file(name: str | Path, candidates: tuple[str, ...], download: bool) -> 
                 ) from error
         except EntryNotFoundError:  # the hub knows the checkpoint, but not this file
             continue
-        except HfHubHTTPError as error:
+        except OSError as error:  # another answer of the hub, or a cache that cannot be written to
             raise CheckpointError(f"{name}/{file} cannot be fetched: {error}") from error
     wanted = " or ".join(candidates)
     if download:

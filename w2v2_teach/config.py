@@ -98,8 +98,9 @@ class Wav2Vec2Config:
     speaker_embedding_dim: int = 512  # E, width of a speaker embedding
 
     def __post_init__(self) -> None:
-        for name in ("conv_dim", "conv_kernel", "conv_stride", "prediction_steps", "labels"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))  # JSON brings lists
+        for field in fields(self):
+            if isinstance(value := getattr(self, field.name), list):  # as JSON has it
+                object.__setattr__(self, field.name, tuple(value))
         _validate(self)
 
     def frame_lengths(self, samples: Lengths) -> Lengths:
@@ -133,8 +134,12 @@ class Wav2Vec2Config:
             if values.get(name, off) != off:
                 raise ConfigError(f"{name} is {values[name]!r}; this model supports only {name}={off!r}.")
         own = {field.name: values[field.name] for field in fields(cls) if field.name in values}
-        names = values.get("id2label", {})  # "0" → first label
-        return cls(**own, labels=tuple(names[key] for key in sorted(names, key=int)))
+        names = values.get("id2label") or {}  # "0" → first label
+        try:
+            labels = tuple(names[str(i)] for i in range(len(names)))
+        except (KeyError, TypeError) as error:
+            raise ConfigError(f'id2label is {names!r}; it must give a label to each of "0", "1", …') from error
+        return cls(**own, labels=labels)
 
 
 # What a value of each kind may be, by the name of its annotation.
@@ -146,8 +151,11 @@ ALLOWED = {
     "float": (lambda v: _is_number(v) and v > 0, "a positive number"),
     "Weight": (lambda v: _is_number(v) and v >= 0, "zero or a positive number"),
     "Probability": (lambda v: _is_number(v) and 0 <= v <= 1, "between 0 and 1"),
-    "tuple[str, ...]": (lambda v: all(isinstance(n, str) for n in v), "made of strings"),
-    "tuple[int, ...]": (lambda v: all(_is_whole(n) and n > 0 for n in v), "made of positive whole numbers"),
+    "tuple[str, ...]": (lambda v: isinstance(v, tuple) and all(isinstance(n, str) for n in v), "a tuple of strings"),
+    "tuple[int, ...]": (
+        lambda v: isinstance(v, tuple) and all(_is_whole(n) and n > 0 for n in v),
+        "a tuple of positive whole numbers",
+    ),
 }
 
 

@@ -30,7 +30,7 @@ SHORT = [*SMALL, "--updates", "3", "--warmup-updates", "1"]
 ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}
 
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
 
 @pytest.fixture(scope="module")

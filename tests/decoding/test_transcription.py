@@ -290,6 +290,7 @@ def test_a_cue_holds_a_few_words(tones):
 # --- the bundled model ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_bundled_model_writes_sentences_and_what_they_make_together(tmp_path):
     """Of a long file it hears windows, and not a sentence each: a few more letters are wrong, no word has gone."""
     utterances = corpora.toy_speech().split("test")[::16]

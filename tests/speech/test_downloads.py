@@ -156,15 +156,23 @@ def test_md5(server, path):
 
 def test_a_folder_that_cannot_be_written_to_is_named_before_anything_is_fetched(server, path, monkeypatch):
     path.parent.write_text("a file where the folder should be")
-    with pytest.raises(DownloadError, match=rf"{path} cannot be written: .*cache"):
+    with pytest.raises(DownloadError, match=rf"{path} cannot be written \(.*cache"):
         download(server.url, path, progress=False)
 
     def read_only(folder, *_, **__):
         raise OSError(errno.EROFS, "Read-only file system", folder)
 
+    def forbidden(folder, *_, **__):
+        raise PermissionError(errno.EACCES, "Permission denied", folder)
+
     path.parent.unlink()
+    monkeypatch.setattr(os, "makedirs", forbidden)
+    with pytest.raises(
+        DownloadError, match=r"cannot be written \(\[Errno 13\] Permission denied: '[^']*'\): make room"
+    ):
+        download(server.url, path, progress=False)
     monkeypatch.setattr(os, "makedirs", read_only)
-    with pytest.raises(DownloadError, match=r"cannot be written: .*Read-only file system: .*Make its folder writable"):
+    with pytest.raises(DownloadError, match=r"cannot be written \(.*Read-only file system: .*make its folder writable"):
         download(server.url, path, progress=False)
     assert server.requests == []
 

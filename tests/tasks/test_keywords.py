@@ -161,6 +161,7 @@ def test_predictions_come_in_the_order_of_the_corpus(task, little):
     assert results == {"accuracy": sum(right) / 8, "words": 8, "fsdd_accuracy": sum(right) / 8, "fsdd_words": 8}
 
 
+@pytest.mark.slow
 def test_it_learns_which_tone_is_which(task):
     no_masks = {"mask_time_prob": 0.0, "mask_feature_prob": 0.0, "dropout": 0.0}
     learner = task(updates=120, learning_rate=5e-3, freeze_encoder=False, log_every=120, evaluate_every=120, **no_masks)

@@ -7,7 +7,6 @@ import torch
 from little_run import CONFIG, little_corpus, same_weights, without_times
 from typer.testing import CliRunner
 
-from w2v2_teach.checkpoints import load_pretrained
 from w2v2_teach.cli import app
 from w2v2_teach.model import Wav2Vec2ForPreTraining
 from w2v2_teach.speech.audio import normalize
@@ -164,6 +163,7 @@ def test_the_dev_figures_by_hand(little):
     assert 0 < repeated < asked
 
 
+@pytest.mark.slow
 def test_the_loss_falls_in_training(little):
     for kind in PREDICTIVE:
         task = make(kind, little, updates=40, warmup_updates=4, learning_rate=3e-3)
@@ -171,6 +171,7 @@ def test_the_loss_falls_in_training(little):
         assert records[-1]["loss"] < records[0]["loss"] - 0.05, kind
 
 
+@pytest.mark.slow
 def test_a_quantizer_that_is_trained_by_the_guess_collapses_and_a_frozen_one_cannot(little):
     config = replace(CAUSAL, diversity_loss_weight=0.0)
     changes = {"updates": 80, "warmup_updates": 4, "learning_rate": 1e-2}
@@ -197,7 +198,7 @@ def test_a_resumed_run_is_the_same_run(little, tmp_path, kind):
     rest = list(trainer.records())
     assert without_times(rest)[-1] == without_times(records)[-1]
     assert same_weights(resumed.model, whole.model)
-    assert same_weights(load_pretrained(kind.model_class, tmp_path / "model"), whole.model)
+    assert same_weights(kind.model_class.from_pretrained(tmp_path / "model"), whole.model)
 
 
 def test_the_objective_is_part_of_a_runs_identity(little):
@@ -213,7 +214,7 @@ def test_the_command_line_trains_each(little, tmp_path, objective):
     words = f"pretrain --preset micro --objective {objective} --updates 2 --warmup-updates 1 --batch-size 2"
     done = CliRunner().invoke(app, [*words.split(), "--corpus", str(little.folder), "--out", str(tmp_path / "run")])
     assert done.exit_code == 0, done.output
-    model = load_pretrained(OBJECTIVES[objective].model_class, tmp_path / "run" / "model")
+    model = OBJECTIVES[objective].model_class.from_pretrained(tmp_path / "run" / "model")
     assert model.config.causal == (objective != "masked")
     (record,) = read_metrics(tmp_path / "run" / "metrics.jsonl")
     assert record["dev_accuracy"] >= 0

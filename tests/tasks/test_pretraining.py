@@ -13,7 +13,7 @@ from w2v2_teach.quantizer import perplexity
 from w2v2_teach.speech.audio import normalize
 from w2v2_teach.speech.batching import KEPT_HOURS
 from w2v2_teach.speech.corpora import Corpus
-from w2v2_teach.tasks.pretraining import RECIPES, CropDataset, Crops
+from w2v2_teach.tasks.pretraining import RECIPES, CropDataset, Crops, PretrainingSettings
 from w2v2_teach.training.distributed import own_share
 from w2v2_teach.training.settings import SettingsError
 
@@ -21,6 +21,11 @@ from w2v2_teach.training.settings import SettingsError
 @pytest.fixture(scope="module")
 def little(tmp_path_factory):
     return little_corpus(tmp_path_factory.mktemp("corpus"))
+
+
+def crop_dataset(corpus: Corpus, settings: PretrainingSettings) -> CropDataset:
+    """Crops of at least 6 frames: as many as a mask span of CONFIG has, and one more."""
+    return CropDataset(corpus, CONFIG, settings, min_frames=6)
 
 
 def same(one: Crops, other: Crops) -> bool:
@@ -31,19 +36,19 @@ def same(one: Crops, other: Crops) -> bool:
 
 
 def test_crops_follow_from_seed_and_update(little):
-    first, second = (CropDataset(little.train, CONFIG, little.settings()) for _ in range(2))
+    first, second = (crop_dataset(little.train, little.settings()) for _ in range(2))
     assert len(first) == 6
     assert all(same(first[update], second[update]) for update in (0, 1, 5))
     assert same(first[0], second[0]), "in any order, and again"
-    other_seed = CropDataset(little.train, CONFIG, little.settings(seed=1))
+    other_seed = crop_dataset(little.train, little.settings(seed=1))
     assert not same(first[0], other_seed[0])
-    one_batch = CropDataset(Corpus("few", little.train[:4]), CONFIG, little.settings())
+    one_batch = crop_dataset(Corpus("few", little.train[:4]), little.settings())
     rows = [dict(zip(ids, x.tolist(), strict=True))["train-03"] for x, ids in map(one_batch.__getitem__, range(3))]
     assert rows[0] != rows[1] != rows[2], "the same utterance is cropped at a place drawn anew"
 
 
 def test_a_crop_is_a_piece_of_its_utterance(little):
-    dataset = CropDataset(little.train, CONFIG, little.settings(crop_seconds=0.1))
+    dataset = crop_dataset(little.train, little.settings(crop_seconds=0.1))
     x, ids = dataset[3]
     assert x.shape == (4, 1_600)
     for row, key in zip(x, ids, strict=True):
@@ -53,7 +58,7 @@ def test_a_crop_is_a_piece_of_its_utterance(little):
 
 @pytest.mark.parametrize("crop_seconds", [0.1, 0.28, 9.0])
 def test_rows_are_as_long_as_the_shortest_or_the_crop(little, crop_seconds):
-    dataset = CropDataset(little.train, CONFIG, little.settings(crop_seconds=crop_seconds, updates=12))
+    dataset = crop_dataset(little.train, little.settings(crop_seconds=crop_seconds, updates=12))
     lengths = set()
     for update in range(12):
         x, ids = dataset[update]
@@ -64,12 +69,12 @@ def test_rows_are_as_long_as_the_shortest_or_the_crop(little, crop_seconds):
 
 
 def test_every_utterance_comes_once_an_epoch(little):
-    dataset = CropDataset(little.train, CONFIG, little.settings(updates=9))
+    dataset = crop_dataset(little.train, little.settings(updates=9))
     epochs = [[dataset[update].ids for update in range(start, start + 3)] for start in (0, 3, 6)]
     for epoch in epochs:
         assert sorted(key for batch in epoch for key in batch) == [utterance.id for utterance in little.train]
     assert len({str(sorted(map(sorted, epoch))) for epoch in epochs}) > 1, "in other batches"
-    incomplete = CropDataset(little.train, CONFIG, little.settings(batch_size=5, updates=4))
+    incomplete = crop_dataset(little.train, little.settings(batch_size=5, updates=4))
     for start in (0, 2):  # 12 utterances fill two batches of 5
         heard = Counter(incomplete[start].ids + incomplete[start + 1].ids)
         assert set(heard.values()) == {1}
@@ -79,21 +84,21 @@ def test_every_utterance_comes_once_an_epoch(little):
 def test_what_is_shorter_than_a_span_is_left_out(little):
     # 6 frames, 440 samples, are the least: 5 for a mask span, and one more
     short = [replace(utterance, num_samples=439 + i) for i, utterance in enumerate(little.train[:5])]
-    dataset = CropDataset(Corpus("short", short), CONFIG, little.settings(crop_seconds=440 / 16_000))
+    dataset = crop_dataset(Corpus("short", short), little.settings(crop_seconds=440 / 16_000))
     assert [utterance.num_samples for utterance in dataset.utterances] == [440, 441, 442, 443]
     with pytest.raises(SettingsError, match=r"short has 3 utterances of 0\.028 s or more; batch_size=4 asks for more"):
-        CropDataset(Corpus("short", short[:4]), CONFIG, little.settings())
+        crop_dataset(Corpus("short", short[:4]), little.settings())
 
 
 def test_a_crop_shorter_than_a_span_is_refused(little):
     with pytest.raises(SettingsError) as caught:
-        CropDataset(little.train, CONFIG, little.settings(crop_seconds=439 / 16_000))
-    assert "leaves no room around a mask span of 5 frames; 0.028 s is the least" in str(caught.value)
+        crop_dataset(little.train, little.settings(crop_seconds=439 / 16_000))
+    assert "it must be at least 0.028, which makes 6 frames" in str(caught.value)
 
 
 def test_crops_do_not_depend_on_the_workers(little):
     def read(workers: int) -> list[Crops]:
-        dataset = CropDataset(little.train, CONFIG, little.settings())
+        dataset = crop_dataset(little.train, little.settings())
         return list(DataLoader(dataset, batch_size=None, sampler=range(6), num_workers=workers))
 
     alone = read(0)
@@ -106,12 +111,12 @@ def test_a_short_corpus_is_read_once(little, monkeypatch):
     monkeypatch.setattr(
         type(little.train[0]), "waveform", lambda utterance: (reads.update([utterance.id]), whole(utterance))[1]
     )
-    dataset = CropDataset(little.train, CONFIG, little.settings(updates=9))
+    dataset = crop_dataset(little.train, little.settings(updates=9))
     assert [dataset[update] for update in range(9)]
     assert set(reads.values()) == {1}
     assert len(reads) == 12
     monkeypatch.setattr("w2v2_teach.training.batches.KEPT_HOURS", 0.0)  # a longer one each time: it may not fit
-    dataset = CropDataset(little.train, CONFIG, little.settings(updates=9))
+    dataset = crop_dataset(little.train, little.settings(updates=9))
     assert [dataset[update] for update in range(9)]
     assert set(reads.values()) == {4}
     assert KEPT_HOURS > 0.5, "the bundled corpus stays in memory"
@@ -123,9 +128,9 @@ def test_two_processes_share_the_rows():
 
 
 def test_a_share_is_the_second_half_of_the_batch(little, request):
-    whole = CropDataset(little.train, CONFIG, little.settings())
+    whole = crop_dataset(little.train, little.settings())
     request.getfixturevalue("one_of_two")
-    share = CropDataset(little.train, CONFIG, little.settings())
+    share = crop_dataset(little.train, little.settings())
     for update in range(4):
         x, ids = whole[update]
         assert same(share[update], Crops(x[2:], ids[2:]))

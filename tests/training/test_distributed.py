@@ -27,6 +27,7 @@ def test_alone(monkeypatch):
         assert distributed.mean_over_processes(x.mean(dim=0), 2).tolist() == [2, 6]
 
 
+@pytest.mark.slow
 def test_the_mean_over_unequal_shares(tmp_path):
     for rank, (mean, gradient) in enumerate(in_two_processes(tmp_path, two_processes.mean)):
         assert mean.tolist() == [4, 3], "of four frames; the mean of two means would be (6, 4.7)"

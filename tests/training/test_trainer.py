@@ -420,6 +420,7 @@ def test_bfloat16_is_used_and_learns(little):
     assert {x.dtype for x in trainer.task.model.state_dict().values()} == {torch.float32}, "weights stay as they are"
 
 
+@pytest.mark.slow
 def test_a_compiled_encoder_gives_the_same(little, tmp_path):
     require(any(map(shutil.which, ("g++", "clang++", "c++"))), "a C++ compiler, for torch.compile")
     import torch._inductor.config as inductor

@@ -78,7 +78,11 @@ def download(url: str, path: Path, known_hash: str | None = None, progress: bool
     except ValueError as error:  # pooch's word for a hash that differs
         raise DownloadError(f"{path.name} is corrupted: what {url} sent does not have the hash {known_hash}") from error
     except OSError as error:
-        raise DownloadError(f"{path} cannot be written: {error}. Make its folder writable, or make room") from error
+        reason = error.__cause__ or error  # pooch wraps a missing permission in its own words
+        raise DownloadError(
+            f"{path} cannot be written ({reason}): make room or make its folder writable, or keep the corpus in "
+            "another folder and let $W2V2_TEACH_DATA name that one"
+        ) from error
     return path
 
 

@@ -63,49 +63,38 @@ class FinetuningSettings(TrainingSettings):
 
 
 @dataclass(frozen=True)
-class MixtureSettings(FinetuningSettings):
-    """`FinetuningSettings` for a head that learns at once, on a mixture of layers."""
+class LayerSumSettings(FinetuningSettings):
+    """`FinetuningSettings` for a head on a weighted sum of layers, which is trained from the first update on."""
 
     freeze_context_updates: int = setting(0, "updates in which the head alone is trained")
     keep_layers: int | None = setting(None, "Transformer layers to keep, from the bottom; all if not given")
-    layerdrop: float = setting(0.0, "a layer that is skipped has no output to mix, so it must be 0")
+    layerdrop: float = setting(0.0, "must be 0: a layer that is skipped has no output to mix")
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.require("keep_layers", self.keep_layers is None or self.keep_layers >= 1, "1 or more")
         self.require("layerdrop", self.layerdrop == 0, "0: a layer that is skipped has no output to mix")
 
-
-# What differs for TINY on two CPU cores. Its channels are a fifth of BASE's, and so are the spans over them.
-TINY_RECIPE = FinetuningSettings(
-    updates=3_000,
-    batch_size=16,
-    learning_rate=2e-3,
-    warmup_updates=300,
-    hold_updates=1_200,
-    freeze_context_updates=100,
-    mask_time_prob=0.25,
-    mask_time_length=5,
-    mask_feature_prob=0.128,
-    mask_feature_length=16,
-    layerdrop=0.0,
-)
+    def config_fields(self) -> dict[str, Any]:
+        """Fields of the model's configuration: a learned weight for each layer that is kept, and no layers above."""
+        layers = {} if self.keep_layers is None else {"num_hidden_layers": self.keep_layers}
+        return {"use_weighted_layer_sum": True, **layers}
 
 
 SCRATCH = "scratch"  # in place of a checkpoint: TINY with random weights
 
 
-def begin(model_class: type[Model], start: str, settings: FinetuningSettings, **head: Any) -> Model:
-    """A model with a new head, on what a checkpoint has learned; all chance comes from the settings' seed.
+def begin_finetuning(model_class: type[Model], start: str, settings: FinetuningSettings, **head: Any) -> Model:
+    """A model with a new head and the weights of a checkpoint; the head's random weights follow from `settings.seed`.
 
     Args:
         model_class: one of `heads`.
         start: a checkpoint that `from_pretrained` finds, or "scratch" for TINY with random weights.
-        settings: whose dropout the model gets.
-        head: fields of the configuration that describe the head, or that it needs otherwise.
+        settings: whose seed, dropout and layer drop the model gets.
+        head: other fields of the model's configuration: those that describe the head or that it needs.
 
     Raises:
-        CheckpointError, ConfigError: see `checkpoints.load_pretrained`.
+        CheckpointError, ConfigError: see `Pretrained.from_pretrained`.
     """
     torch.manual_seed(settings.seed)
     pretrained = None if start == SCRATCH else Wav2Vec2Model.from_pretrained(start)
@@ -116,12 +105,6 @@ def begin(model_class: type[Model], start: str, settings: FinetuningSettings, **
         names = model.wav2vec2.state_dict().keys()  # fewer than there are, where `head` keeps the lower layers only
         model.wav2vec2.load_state_dict({k: v for k, v in pretrained.state_dict().items() if k in names})
     return model
-
-
-def begin_mixture(model_class: type[Model], start: str, settings: MixtureSettings, **head: Any) -> Model:
-    """The same with a learned weight for each layer that is kept; a mixture has no use for layers above those."""
-    layers = {} if settings.keep_layers is None else {"num_hidden_layers": settings.keep_layers}
-    return begin(model_class, start, settings, use_weighted_layer_sum=True, **layers, **head)
 
 
 def spans(lengths: Tensor, prob: float, length: int, generator: torch.Generator) -> Tensor:
@@ -196,7 +179,11 @@ class Finetuning:
 
     @classmethod
     def begin(cls, start: str, settings: FinetuningSettings, train: Corpus, dev: Corpus) -> Finetuning:
-        """The task with a new head on a checkpoint, or on random weights for "scratch"; raises as `begin` does."""
+        """The task with a new head on a checkpoint, or on random weights for "scratch".
+
+        Raises:
+            CheckpointError, ConfigError: as for `begin_finetuning`.
+        """
         raise NotImplementedError
 
     def items(self, utterances: Sequence[Utterance]) -> int:

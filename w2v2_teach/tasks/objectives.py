@@ -26,7 +26,7 @@ from w2v2_teach.quantizer import gumbel_noise, one_hot, perplexity
 from w2v2_teach.speech.batching import padded_batches
 from w2v2_teach.speech.corpora import Corpus
 from w2v2_teach.tasks.evaluation import contrastive_metrics
-from w2v2_teach.tasks.pretraining import CropDataset, Crops, Pretraining, PretrainingSettings
+from w2v2_teach.tasks.pretraining import Crops, Pretraining, PretrainingSettings
 from w2v2_teach.training.distributed import mean_over_processes, own_share
 from w2v2_teach.training.settings import SettingsError
 from w2v2_teach.training.task import Losses, UpdateInputs
@@ -63,6 +63,11 @@ class CausalPretraining(Pretraining):
     def __init__(self, config: Wav2Vec2Config, settings: PretrainingSettings, train: Corpus, dev: Corpus) -> None:
         super().__init__(replace(config, causal=True), settings, train, dev)
 
+    @property
+    def min_frames(self) -> int:
+        """A frame and the next one."""
+        return 2
+
     def pieces(self, batch: Crops, device: torch.device) -> Iterator[tuple[slice, Tensor]]:
         """This process's micro-batches: which rows of the whole update's B they are, and their waveforms (b, L)."""
         own, size = own_share(self.settings.batch_size), len(batch.ids) // self.settings.accumulate
@@ -96,10 +101,10 @@ class NextStep(CausalPretraining):
     objective = "next-step contrastive"
     model_class = Wav2Vec2ForNextStep
 
-    def __init__(self, config: Wav2Vec2Config, settings: PretrainingSettings, train: Corpus, dev: Corpus) -> None:
-        super().__init__(config, settings, train, dev)
-        # An utterance must have more frames than the furthest step, as it must elsewhere have more than a mask span.
-        self.dataset = CropDataset(train, replace(config, mask_time_length=max(config.prediction_steps)), settings)
+    @property
+    def min_frames(self) -> int:
+        """A frame, and the one that is the largest number of steps ahead of it."""
+        return max(self.config.prediction_steps) + 1
 
     def prepare(self, batch: Crops, _update: int, generator: torch.Generator) -> UpdateInputs:
         """Draw K distractors for every frame of the whole update, among its utterance's other frames."""

@@ -96,18 +96,20 @@ class CropDataset(UpdateBatches):
     """Item u is the batch of update u: utterances of similar length, each cropped at a place drawn anew.
 
     A batch is cropped to its shortest utterance, or to `crop_seconds`, so that nothing is padded (as in fairseq).
-    Utterances with fewer frames than one mask span are left out, and so is an epoch's last, incomplete batch.
+    Utterances with fewer than `min_frames` frames are left out, and so is an epoch's last, incomplete batch.
+
+    Raises:
+        SettingsError: the corpus does not fill one batch, or a crop has fewer than `min_frames` frames.
     """
 
-    def __init__(self, corpus: Corpus, config: Wav2Vec2Config, settings: PretrainingSettings) -> None:
-        """Raises SettingsError where the corpus does not fill one batch, or a crop is shorter than a mask span."""
+    def __init__(self, corpus: Corpus, config: Wav2Vec2Config, settings: PretrainingSettings, min_frames: int) -> None:
         field = receptive_field(config)[-1]
-        shortest = field.samples + config.mask_time_length * field.hop  # M + 1 frames
+        shortest = field.samples + (min_frames - 1) * field.hop  # samples
         self.crop = round(settings.crop_seconds * SAMPLE_RATE)  # samples
         if self.crop < shortest:
             raise SettingsError(
-                f"crop_seconds={settings.crop_seconds} leaves no room around a mask span of {config.mask_time_length} "
-                f"frames; {shortest / SAMPLE_RATE:.3f} s is the least."
+                f"crop_seconds is {settings.crop_seconds}; it must be at least {shortest / SAMPLE_RATE:.3f}, "
+                f"which makes {min_frames} frames."
             )
         utterances = [utterance for utterance in corpus if utterance.num_samples >= shortest]
         if len(utterances) < settings.batch_size:
@@ -140,7 +142,12 @@ class Pretraining:
         self.config, self.settings, self.train_corpus, self.dev = config, settings, train, dev
         self.model = self.model_class(config)
         self.skips_parameters = config.layerdrop > 0
-        self.dataset = CropDataset(train, config, settings)
+        self.dataset = CropDataset(train, config, settings, self.min_frames)
+
+    @property
+    def min_frames(self) -> int:
+        """How many frames a crop must have: one mask span and a frame that is not masked."""
+        return self.config.mask_time_length + 1
 
     def prepare(self, batch: Crops, update: int, generator: torch.Generator) -> UpdateInputs:
         """Draw mask, distractors and Gumbel noise for the whole update, and cut out what this process needs.

@@ -31,6 +31,7 @@ def explorer():
     return aliasing.explorer()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["tone", "sample_rate"])
 def test_every_setting_changes_the_picture_and_says_the_right_thing(explorer, name):
     control, pictures = explorer.controls[name], set()

@@ -71,6 +71,7 @@ def test_frames_are_joined_where_no_levels_fit_and_rows_still_add_up():
     np.testing.assert_allclose(joined[1, 50, 50], maps[1, 100, 100], rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_largest_view_takes_at_most_a_megabyte_and_a_half():
     maps = noise(32, 400).reshape(4, 8, 400, 400)  # noise of every row's own: nothing is harder to pack
     attentions = {f"layer {i + 1}": torch.from_numpy(weights) for i, weights in enumerate(maps)}

@@ -14,6 +14,7 @@ def explorer():
     return contrastive_explorer()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["angle", "kappa", "K"])
 def test_every_value_of_every_control_gives_another_picture(explorer, looks_at, name):
     control = explorer.controls[name]
@@ -43,6 +44,7 @@ def test_its_loss_is_the_packages():
         torch.testing.assert_close(-logits.log_softmax(1)[0, 0], contrastive_loss(ours), atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_it_says_when_the_choice_is_right_and_when_it_is_wrong():
     explorer = contrastive_explorer()
     for K in COUNTS:

@@ -34,6 +34,7 @@ def explorer():
     return emergence_explorer(moments, UTTERANCES, VOCABULARY, HOP)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "values"), [("update", (0, 20, 40, 60)), ("utterance", (0, 1))])
 def test_every_value_of_every_control_gives_another_picture(explorer, looks_at, name, values):
     pictures, sentences = looks_at(explorer, name, values)

@@ -51,6 +51,7 @@ def test_describe_by_hand(utterances, codes):
     assert "between words" in describe(utterances[0], codes[0], 0, FIELD)
 
 
+@pytest.mark.slow
 def test_every_setting_changes_the_picture_and_says_the_right_thing(utterances, codes):
     explorer = journey(utterances, codes, FIELD)
     speaker, sentence, frame = (explorer.controls[name] for name in ("speaker", "sentence", "frame"))

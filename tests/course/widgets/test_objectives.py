@@ -19,6 +19,7 @@ def explorer():
     return copy_explorer(torch.randn(12_800), PHONES, z, 0.02, frame=5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["frame", "k"])
 def test_every_value_of_every_control_gives_another_picture(explorer, looks_at, name):
     control = explorer.controls[name]

@@ -19,6 +19,7 @@ def explorer(trials):
     return threshold_explorer(trials)
 
 
+@pytest.mark.slow
 def test_every_threshold_gives_another_picture(explorer, looks_at):
     values = [LEAST + STEP * i for i in range(0, round((MOST - LEAST) / STEP) + 1, 5)]
     pictures, sentences = looks_at(explorer, "threshold", values)
@@ -26,6 +27,7 @@ def test_every_threshold_gives_another_picture(explorer, looks_at):
     assert all(f"Threshold {value:.2f}" in sentence for value, sentence in zip(values, sentences, strict=True))
 
 
+@pytest.mark.slow
 def test_every_share_gives_another_picture(explorer, looks_at):
     pictures, sentences = looks_at(explorer, "share", SHARES)
     assert len(pictures) == len(set(sentences)) == len(SHARES)

@@ -61,6 +61,7 @@ def test_the_explorer_opens_where_the_plateau_is_left():
     assert "learning rate 8.0e-04, τ 0.80" in explorer.alt
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["update", "axis"])
 def test_every_value_of_every_control_gives_another_picture(looks_at, name):
     explorer = run_explorer(log(LOSSES), K, ENTRIES)
