@@ -62,7 +62,6 @@ def test_a_group_norm_is_refused(base_style):
     [
         ({}, 0.1, True),
         ({"freeze_encoder": False}, 0.1, False),
-        ({"crop_seconds": 1.0}, 0.1, False),
         ({}, KEPT_HOURS + 1, False),
     ],
 )
