@@ -55,11 +55,11 @@ def pieces(model: Wav2Vec2ForSpeakerVerification, corpus: Corpus) -> tuple[Tenso
     generator, names = torch.Generator().manual_seed(0), model.config.labels
     rows, labels = [], []
     for batch in padded_batches(corpus, model.config):
-        mixture = model.mix(batch.input_values, batch.attention_mask)
-        lengths, frames = mixture.frame_mask.sum(dim=1), torch.arange(mixture.frames.shape[1])  # (B,), (T,)
+        x, frame_mask = model.layer_sum(batch.input_values, batch.attention_mask)  # (B, T, D), (B, T)
+        lengths, frames = frame_mask.sum(dim=1), torch.arange(x.shape[1])  # (B,), (T,)
         for _ in range(PIECES):
             start = (torch.rand(len(lengths), generator=generator) * (lengths - FRAMES)).long()[:, None]  # (B, 1)
-            rows.append(statistics_pooling(mixture.frames, (frames >= start) & (frames < start + FRAMES)))
+            rows.append(statistics_pooling(x, (frames >= start) & (frames < start + FRAMES)))
             labels += [names.index(utterance.speaker) for utterance in batch.utterances]
     return torch.cat(rows), torch.tensor(labels)
 

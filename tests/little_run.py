@@ -16,7 +16,8 @@ import torch
 from requirements import require
 
 from w2v2_teach.config import MICRO, Wav2Vec2Config
-from w2v2_teach.speech.corpora import Corpus, train_and_dev
+from w2v2_teach.speech.by_name import train_and_dev
+from w2v2_teach.speech.corpora import Corpus
 from w2v2_teach.tasks.pretraining import RECIPES, Pretraining, PretrainingSettings
 from w2v2_teach.training.trainer import Trainer
 

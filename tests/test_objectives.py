@@ -211,10 +211,24 @@ def test_equal_codes_make_the_joint_loss_vanish():
 def test_the_joint_loss_counts_diversity_once_a_frame():
     model = Wav2Vec2ForJointNextToken(CAUSAL)
     x, noise = batch_of_two()[0], torch.randn(38, 2, 8)
-    with_alpha = model(x, 0.7, noise)
+    with_alpha = model(x, temperature=0.7, noise=noise)
     model.config = replace(CAUSAL, diversity_loss_weight=0.0)
-    without = model(x, 0.7, noise)
+    without = model(x, temperature=0.7, noise=noise)
     torch.testing.assert_close(with_alpha.loss - without.loss, 0.1 * 38 * without.diversity_loss, atol=1e-3, rtol=0)
+
+
+def test_given_codes_the_joint_model_is_the_plain_one_and_alone_it_takes_no_padding():
+    joint, plain = Wav2Vec2ForJointNextToken(CAUSAL).eval(), Wav2Vec2ForNextToken(CAUSAL).eval()
+    plain.load_state_dict(joint.state_dict(), strict=False)
+    x, attention_mask, _ = batch_of_two()
+    codes = joint.codes(x)  # (B, T, G)
+    z = joint.wav2vec2(x).extract_features  # (B, T, C)
+    assert torch.equal(codes.flatten(0, 1), joint.quantizer(z.flatten(0, 1)).codes)
+    ours, wanted = joint(x, codes, attention_mask), plain(x, codes, attention_mask)
+    assert torch.equal(ours.loss, wanted.loss)
+    assert torch.equal(ours.targets, wanted.targets)
+    with pytest.raises(ValueError, match="no waveform can be padded"):
+        joint(x, attention_mask=attention_mask)
 
 
 # --- inputs and targets -----------------------------------------------------------------------------------------------

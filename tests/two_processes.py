@@ -11,7 +11,7 @@ from little_run import Little, without_times
 from torch.nn.parallel import DistributedDataParallel
 
 from w2v2_teach.config import Wav2Vec2Config
-from w2v2_teach.speech.corpora import train_and_dev
+from w2v2_teach.speech.by_name import train_and_dev
 from w2v2_teach.training import distributed
 from w2v2_teach.training.run_folder import RunError
 from w2v2_teach.training.trainer import Interrupted, Trainer

@@ -25,8 +25,10 @@ from w2v2_teach.heads import Wav2Vec2ForCTC, Wav2Vec2ForSequenceClassification, 
 from w2v2_teach.model import Wav2Vec2ForPreTraining
 from w2v2_teach.speech import corpora
 from w2v2_teach.speech.audio import AudioError
+from w2v2_teach.speech.by_name import joined, train_and_dev
 from w2v2_teach.speech.corpora import CorpusNotFound, CorpusTooShort
 from w2v2_teach.speech.downloads import DownloadError
+from w2v2_teach.speech.mini_librispeech import mini_librispeech
 from w2v2_teach.tasks.asr import SpeechRecognition, evaluate_asr
 from w2v2_teach.tasks.evaluation import evaluate_pretrained
 from w2v2_teach.tasks.finetuning import Finetuning
@@ -49,6 +51,7 @@ class Download(str, Enum):
 
     fsdd = "fsdd"
     librosa = "librosa"
+    mini_librispeech = "mini-librispeech"
 
 
 class Preset(str, Enum):
@@ -113,7 +116,7 @@ def options_of(settings: type[TrainingSettings]) -> Callable[[Callable[..., None
                 field.name,
                 inspect.Parameter.KEYWORD_ONLY,
                 default=None,
-                annotation=Annotated[types[field.name] | None, typer.Option(help=field.metadata["help"])],
+                annotation=Annotated[_option_type(types[field.name]) | None, typer.Option(help=field.metadata["help"])],
             )
             for field in fields(settings)
         ]
@@ -129,6 +132,11 @@ def options_of(settings: type[TrainingSettings]) -> Callable[[Callable[..., None
     return decorate
 
 
+def _option_type(kind: Any) -> Any:
+    """Several numbers are an option that is given several times."""
+    return list[typing.get_args(kind)[0]] if typing.get_origin(kind) is tuple else kind
+
+
 @app.command()
 def check() -> None:
     """Say what this machine has, what is missing, and how to get it."""
@@ -138,7 +146,11 @@ def check() -> None:
 @app.command()
 def download(name: Download) -> None:
     """Fetch a corpus from its publisher: verified, cached, and resumed where an earlier try was interrupted."""
-    fetch = {Download.fsdd: corpora.fsdd, Download.librosa: corpora.librosa_excerpts}[name]
+    fetch = {
+        Download.fsdd: corpora.fsdd,
+        Download.librosa: corpora.librosa_excerpts,
+        Download.mini_librispeech: mini_librispeech,
+    }[name]
     with plain_errors(CorpusNotFound, DownloadError):
         typer.echo(fetch(download=True))
 
@@ -152,9 +164,15 @@ def pretrain(
         Objective,
         typer.Option(help="guess what is masked (the paper), the frames ahead, or the next code of a frozen quantizer"),
     ] = Objective.masked,
-    speech: Annotated[str, typer.Option("--corpus", help="toy, or a folder with train and dev speech")] = "toy",
-    resume: Annotated[bool, typer.Option("--resume", help="go on from the state in the folder")] = False,
     *,
+    speech: Annotated[
+        list[str],
+        typer.Option("--corpus", help="toy, mini-librispeech, or a folder with train and dev speech; several"),
+    ] = ["toy"],  # noqa: B006
+    start: Annotated[
+        str | None, typer.Option(help="go on from a folder, a checkpoint of the course or a hub id, not from chance")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="go on from the state in the folder")] = False,
     options: dict[str, Any],
 ) -> None:
     """Pre-train a model on speech without labels; what is not given is as in the preset's recipe.
@@ -164,7 +182,10 @@ def pretrain(
     expected = SettingsError, ConfigError, CheckpointError, CorpusNotFound, RunError
     with plain_errors(*expected), process_group() as own_device:
         settings = replace(RECIPES[preset.value], **options)
-        task = OBJECTIVES[objective.value](PRESETS[preset.value], settings, *corpora.train_and_dev(speech))
+        train, dev = (joined(parts) for parts in zip(*(train_and_dev(name) for name in speech), strict=True))
+        task = OBJECTIVES[objective.value](PRESETS[preset.value], settings, train, dev)
+        if start is not None:
+            task.start_from(start)
         trainer = Trainer(task, settings, out, own_device)
         trainer.start(resume)
         trainer.train()
@@ -181,7 +202,9 @@ def add_finetuning(name: str, kind: type[Finetuning]) -> None:
             str, typer.Option(help="a folder, a checkpoint of the course, a hub id, or scratch")
         ] = PRETRAINED,
         recipe: Annotated[Recipe, typer.Option(help="numbers for a model of this size")] = Recipe.tiny,
-        speech: Annotated[str, typer.Option("--corpus", help="toy, or a folder with train and dev speech")] = "toy",
+        speech: Annotated[
+            str, typer.Option("--corpus", help="toy, mini-librispeech, or a folder with train and dev speech")
+        ] = "toy",
         minutes: Annotated[float | None, typer.Option(help="learn from so much of it, drawn by seed")] = None,
         resume: Annotated[bool, typer.Option("--resume", help="go on from the state in the folder")] = False,
         options: dict[str, Any],
@@ -189,7 +212,7 @@ def add_finetuning(name: str, kind: type[Finetuning]) -> None:
         expected = SettingsError, CorpusNotFound, CorpusTooShort, CheckpointError, ConfigError, RunError
         with plain_errors(*expected), process_group() as own_device:
             settings = replace(kind.recipes[recipe.value], **options)
-            train, dev = corpora.train_and_dev(speech)
+            train, dev = train_and_dev(speech)
             if minutes is not None:
                 train = train.minutes(minutes, settings.seed)
             trainer = Trainer(kind.begin(start, settings, train, dev), settings, out, own_device)

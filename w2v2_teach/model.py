@@ -85,6 +85,10 @@ class Wav2Vec2Model(Pretrained):
             attentions=context.attentions,
         )
 
+    def latent_features(self, input_values: Tensor) -> Tensor:
+        """(B, L) normalized waveforms → z (B, T, C), the normalized latent features that the quantizer reads."""
+        return self.feature_projection(self.feature_extractor(input_values))[1]
+
     def _frame_mask(self, input_values: Tensor, attention_mask: Tensor | None) -> Tensor:
         """(B, L) mask of samples → (B, T) mask of frames: the first `frame_lengths(samples)` of each row."""
         if input_values.ndim != 2:
@@ -199,5 +203,4 @@ class Wav2Vec2ForPreTraining(Pretrained):
     @torch.no_grad()
     def codes(self, input_values: Tensor) -> Tensor:
         """(B, L) normalized waveforms → (B, T, G) long, the entries that the quantizer picks in evaluation."""
-        z = self.wav2vec2.feature_projection(self.wav2vec2.feature_extractor(input_values))[1]  # (B, T, C)
-        return self.quantizer.logits(z).argmax(dim=-1)
+        return self.quantizer.logits(self.wav2vec2.latent_features(input_values)).argmax(dim=-1)

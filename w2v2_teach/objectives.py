@@ -1,13 +1,12 @@
-"""What else can be asked of unlabeled speech: guess what comes next, or Table 4's inputs and targets.
+"""Other pre-training objectives: next-step prediction, next-token prediction, and Table 4's inputs and targets.
 
-Next-step contrastive prediction is wav2vec's (arXiv 1904.05862) and CPC's (arXiv 1807.03748); next-token prediction is
-a language model's. Both read their context from a causal network (`config.causal`).
+Next-step contrastive prediction is that of wav2vec (arXiv 1904.05862) and CPC (arXiv 1807.03748); next-token prediction
+is that of language models. Both need a causal context network (`config.causal`).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -23,24 +22,24 @@ from w2v2_teach.quantizer import GumbelVectorQuantizer, QuantizerOutput, gumbel_
 
 def _require_causal(config: Wav2Vec2Config) -> None:
     if not config.causal:
-        raise ConfigError("causal is False; it must be True: a network that sees the future need not guess it.")
+        raise ConfigError("causal is False; it must be True: a network that sees the future need not predict it.")
 
 
 # --- the next step, among distractors ---------------------------------------------------------------------------------
 
 
-def bilinear_logits(guesses: Tensor, z: Tensor, negatives: Tensor) -> Tensor:
-    """Scalar product of each guess W_k c with its latent frame and with its distractors (arXiv 1807.03748, equation 3).
+def bilinear_logits(predictions: Tensor, z: Tensor, negatives: Tensor) -> Tensor:
+    """Scalar products of each prediction W_k c with its target and its distractors (arXiv 1807.03748, equation 3).
 
     Args:
-        guesses: (N, C), for each of the N latent frames.
-        z: (N, C)
+        predictions: (N, C), the prediction for each of the N latent frames.
+        z: (N, C) latent frames.
         negatives: (N, K) long, from `sample_negatives`.
 
     Returns:
         (N, K + 1): the true frame first.
     """
-    scores = guesses.float() @ z.float().T  # (N, N)
+    scores = predictions.float() @ z.float().T  # (N, N)
     own = torch.arange(len(z), device=z.device)[:, None]  # (N, 1)
     return scores.gather(1, torch.cat([own, negatives], dim=1))
 
@@ -65,7 +64,7 @@ class NextStepOutput:
 
 
 class Wav2Vec2ForNextStep(Pretrained):
-    """From the context of frame t, tell the latent frame t + k from distractors: one linear predictor for each k."""
+    """Next-step contrastive prediction: from the context c_t, tell z_(t+k) from distractors, for several steps k."""
 
     def __init__(self, config: Wav2Vec2Config) -> None:
         """Raises ConfigError unless the configuration is causal."""
@@ -75,7 +74,7 @@ class Wav2Vec2ForNextStep(Pretrained):
         self.wav2vec2 = Wav2Vec2Model(config)
         width, channels = config.hidden_size, config.conv_dim[-1]  # D, C
         self.predictors = nn.ModuleList(nn.Linear(width, channels) for _ in config.prediction_steps)
-        # Random guesses cost more than none, and the quickest way to make them cheaper is to make all frames alike.
+        # Random predictions cost more than 0, and the quickest way to make them cheaper is to make all frames alike.
         for predict in self.predictors:
             nn.init.zeros_(predict.weight)
             nn.init.zeros_(predict.bias)
@@ -85,13 +84,13 @@ class Wav2Vec2ForNextStep(Pretrained):
 
         Args:
             input_values: (B, L) normalized waveforms.
-            negatives: (N, K) long, from `sample_negatives` with the real frames for its mask; N is their number.
+            negatives: (N, K) long, from `sample_negatives` with the N real frames as its mask.
             attention_mask: (B, L), 1 for samples and 0 for padding.
         """
         output = self.wav2vec2(input_values, attention_mask)
         real = output.frame_mask  # (B, T)
         c, z = output.last_hidden_state, output.extract_features[real]  # (B, T, D), (N, C)
-        time = torch.arange(c.shape[1], device=c.device).expand_as(real)[real]  # (N,) t of every real frame
+        time = torch.arange(c.shape[1], device=c.device).expand_as(real)[real]  # (N,) t of each real frame
         logits = {}
         for k, predict in zip(self.config.prediction_steps, self.predictors, strict=True):
             before = F.pad(c, (0, 0, k, 0))[:, : c.shape[1]][real]  # (N, D): the context k frames before each frame
@@ -129,7 +128,7 @@ class NextTokenOutput:
 
 
 class Wav2Vec2ForNextToken(Pretrained):
-    """From the context of frame t, name the codes of frame t + 1, which somebody else's quantizer gives."""
+    """Next-token prediction: from the context c_t, predict the codes of frame t + 1, which another model assigns."""
 
     def __init__(self, config: Wav2Vec2Config) -> None:
         """Raises ConfigError unless the configuration is causal."""
@@ -145,7 +144,7 @@ class Wav2Vec2ForNextToken(Pretrained):
 
         Args:
             input_values: (B, L) normalized waveforms.
-            codes: (B, T, G) long, from a quantizer that is not trained here.
+            codes: (B, T, G) long, from a quantizer that is not trained here; see `Wav2Vec2ForPreTraining.codes`.
             attention_mask: (B, L), 1 for samples and 0 for padding.
         """
         output = self.wav2vec2(input_values, attention_mask)
@@ -160,20 +159,37 @@ class Wav2Vec2ForNextToken(Pretrained):
 
 
 class Wav2Vec2ForJointNextToken(Wav2Vec2ForNextToken):
-    """The same with a quantizer of its own that is trained by the same loss: it learns codes that are easy to guess."""
+    """Next-token prediction of codes that the same loss trains, by a quantizer of the model's own."""
 
     def __init__(self, config: Wav2Vec2Config) -> None:
         super().__init__(config)
         self.quantizer = GumbelVectorQuantizer(config)
 
-    def forward(self, input_values: Tensor, temperature: float = 1.0, noise: Tensor | None = None) -> NextTokenOutput:
-        """The loss of one batch, with α·N times the diversity loss.
+    def forward(
+        self,
+        input_values: Tensor,
+        codes: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        *,
+        temperature: float = 1.0,
+        noise: Tensor | None = None,
+    ) -> NextTokenOutput:
+        """The loss of one batch, with α·N times the diversity loss unless `codes` are given.
 
         Args:
-            input_values: (B, L) normalized waveforms, none of them padded.
+            input_values: (B, L) normalized waveforms.
+            codes: (B, T, G) long, fixed targets for evaluation; None for what a Gumbel softmax chooses.
+            attention_mask: (B, L), 1 for samples and 0 for padding; only with `codes`.
             temperature: τ of the Gumbel softmax.
             noise: (N, G, V) Gumbel noise; drawn if None.
+
+        Raises:
+            ValueError: padded waveforms without `codes`.
         """
+        if codes is not None:
+            return super().forward(input_values, codes, attention_mask)
+        if attention_mask is not None:
+            raise ValueError("attention_mask is given and codes are None; without codes, no waveform can be padded.")
         output = self.wav2vec2(input_values)
         logits = self._logits(output.last_hidden_state[:, :-1].flatten(0, 1))  # (N, G, V)
         wanted = self.quantizer.logits(output.extract_features[:, 1:].flatten(0, 1))  # (N, G, V)
@@ -188,40 +204,43 @@ class Wav2Vec2ForJointNextToken(Wav2Vec2ForNextToken):
             latents=output.latents,
         )
 
-    codes = Wav2Vec2ForPreTraining.codes  # (B, L) → (B, T, G): it asks for encoder and quantizer only
+    @torch.no_grad()
+    def codes(self, input_values: Tensor) -> Tensor:
+        """(B, L) normalized waveforms → (B, T, G) long, the entries that the quantizer picks in evaluation."""
+        return self.quantizer.logits(self.wav2vec2.latent_features(input_values)).argmax(dim=-1)
 
 
 # --- inputs and targets, continuous or quantized (Table 4) ------------------------------------------------------------
 
 
 class QuantizedProjection(FeatureProjection):
-    """z is quantized before it is projected to the Transformer's width: of a sound, the input keeps G code numbers."""
+    """Quantizes z before the projection to the Transformer's width: of each frame, the input keeps only G codes."""
 
     def __init__(self, config: Wav2Vec2Config) -> None:
         super().__init__(config)
-        self.quantizer = GumbelVectorQuantizer(config)  # not the targets': here nothing keeps the codes even
+        self.quantizer = GumbelVectorQuantizer(config)  # not that of the targets; it has no diversity loss
         self.projection = nn.Linear(config.codevector_dim, config.hidden_size)
-        self.temperature: float | Tensor = 1.0  # τ, set before each pass in training
+        self.temperature = 1.0  # τ, set before each pass in training
 
     def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, T, C) → projected (B, T, D), and normalized (B, T, C), which the targets are made of."""
+        """(B, T, C) → projected (B, T, D), and normalized (B, T, C), from which the targets are made."""
         z = self.layer_norm(z)
         quantized = self.quantizer(z.flatten(0, 1), self.temperature).codevectors.unflatten(0, z.shape[:2])  # (B, T, d)
         return self.dropout(self.projection(quantized)), z
 
 
 class NoQuantizer(nn.Module):
-    """Stands where a quantizer would: the latent frames pass, each of them a code of its own, and all used alike."""
+    """Takes the place of a quantizer: returns the latent frames themselves, each with a code of its own."""
 
-    def forward(self, z: Tensor, *_chance: Any) -> QuantizerOutput:
-        """(N, C) → the same (N, C); temperature and noise have nothing to act on."""
+    def forward(self, z: Tensor, _temperature: float = 1.0, _noise: Tensor | None = None) -> QuantizerOutput:
+        """(N, C) → the same (N, C); a quantizer's temperature and noise have no effect here."""
         each = torch.arange(len(z), device=z.device)[:, None]  # (N, 1)
-        even = z.new_ones(1, 1)  # (G, V) of one codebook with one entry: no diversity to gain
+        even = z.new_ones(1, 1)  # (G, V) of one codebook with one entry: the diversity loss is 0
         return QuantizerOutput(z, each, code_probs=even, mean_probs=even)
 
 
 class Wav2Vec2ForPreTrainingVariant(Wav2Vec2ForPreTraining):
-    """The masked contrastive task with the inputs and the targets that the configuration asks for."""
+    """The masked contrastive task with continuous or quantized inputs and targets (Table 4)."""
 
     def __init__(self, config: Wav2Vec2Config) -> None:
         super().__init__(config)
@@ -232,9 +251,18 @@ class Wav2Vec2ForPreTrainingVariant(Wav2Vec2ForPreTraining):
             self.project_q = nn.Linear(config.conv_dim[-1], config.proj_codevector_dim)
 
     def forward(
-        self, *args: Tensor | None, temperature: float | Tensor = 1.0, **kwargs: Tensor | None
+        self,
+        input_values: Tensor,
+        mask_time_indices: Tensor,
+        negatives: Tensor,
+        attention_mask: Tensor | None = None,
+        *,
+        temperature: float = 1.0,
+        noise: Tensor | None = None,
     ) -> Wav2Vec2ForPreTrainingOutput:
-        """Arguments, result and errors as of `Wav2Vec2ForPreTraining.forward`."""
+        """Arguments, result and errors as in `Wav2Vec2ForPreTraining.forward`."""
         if self.config.quantize_inputs:
             self.wav2vec2.feature_projection.temperature = temperature
-        return super().forward(*args, temperature=temperature, **kwargs)
+        return super().forward(
+            input_values, mask_time_indices, negatives, attention_mask, temperature=temperature, noise=noise
+        )

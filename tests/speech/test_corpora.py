@@ -270,7 +270,7 @@ def test_librispeech_that_is_not_whole(published):
     with pytest.raises(ValueError, match=r"84-121123\.trans\.txt names 84-121123-0001, but there is no .*0001\.flac"):
         librispeech(published)
     write_audio(chapter / "84-121123-0001.flac", 8_000)
-    with pytest.raises(ValueError, match=r"1 recordings have no transcript, first 84-121123-0002\.flac"):
+    with pytest.raises(ValueError, match=r"1 recordings have no transcript, first 84-121123-0002"):
         librispeech(published)
 
 

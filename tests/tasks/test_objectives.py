@@ -98,7 +98,7 @@ def test_no_crop_is_too_short_for_the_furthest_step(little):
     task = NextStep(
         replace(CAUSAL, prediction_steps=(2, 8)), little.settings(), type(little.train)("s", short), little.dev
     )
-    assert [u.num_samples for u in task.dataset.utterances] == [680, 681, 682, 683]
+    assert [u.num_samples for u in task.dataset.parts[0].utterances] == [680, 681, 682, 683]
 
 
 def test_the_tokens_are_the_teachers(little):

@@ -9,11 +9,13 @@ import torch
 from little_run import CONFIG, little_corpus
 from torch.utils.data import DataLoader
 
+from w2v2_teach.checkpoints import CheckpointError
 from w2v2_teach.quantizer import perplexity
 from w2v2_teach.speech.audio import normalize
-from w2v2_teach.speech.batching import KEPT_HOURS
+from w2v2_teach.speech.by_name import JoinedCorpus
 from w2v2_teach.speech.corpora import Corpus
-from w2v2_teach.tasks.pretraining import RECIPES, CropDataset, Crops, PretrainingSettings
+from w2v2_teach.tasks.pretraining import RECIPES, CropDataset, Crops, PretrainingSettings, rows_of_each
+from w2v2_teach.training.batches import KEPT_HOURS
 from w2v2_teach.training.distributed import own_share
 from w2v2_teach.training.settings import SettingsError
 
@@ -85,7 +87,7 @@ def test_what_is_shorter_than_a_span_is_left_out(little):
     # 6 frames, 440 samples, are the least: 5 for a mask span, and one more
     short = [replace(utterance, num_samples=439 + i) for i, utterance in enumerate(little.train[:5])]
     dataset = crop_dataset(Corpus("short", short), little.settings(crop_seconds=440 / 16_000))
-    assert [utterance.num_samples for utterance in dataset.utterances] == [440, 441, 442, 443]
+    assert [utterance.num_samples for utterance in dataset.parts[0].utterances] == [440, 441, 442, 443]
     with pytest.raises(SettingsError, match=r"short has 3 utterances of 0\.028 s or more; batch_size=4 asks for more"):
         crop_dataset(Corpus("short", short[:4]), little.settings())
 
@@ -115,11 +117,49 @@ def test_a_short_corpus_is_read_once(little, monkeypatch):
     assert [dataset[update] for update in range(9)]
     assert set(reads.values()) == {1}
     assert len(reads) == 12
-    monkeypatch.setattr("w2v2_teach.training.batches.KEPT_HOURS", 0.0)  # a longer one each time: it may not fit
-    dataset = crop_dataset(little.train, little.settings(updates=9))
-    assert [dataset[update] for update in range(9)]
-    assert set(reads.values()) == {4}
     assert KEPT_HOURS > 0.5, "the bundled corpus stays in memory"
+
+
+def test_a_long_corpus_is_mapped_from_a_file(little, monkeypatch, tmp_path):
+    kept = crop_dataset(little.train, little.settings())
+    monkeypatch.setattr("w2v2_teach.training.batches.KEPT_HOURS", 0.0)
+    monkeypatch.setattr("w2v2_teach.speech.waveforms.cache_folder", lambda: tmp_path)
+    mapped = crop_dataset(little.train, little.settings())
+    for update in range(6):
+        x, ids = mapped[update]
+        assert ids == kept[update].ids
+        torch.testing.assert_close(x, kept[update].input_values, rtol=2**-11, atol=1e-7)  # half precision
+
+
+def test_several_corpora_share_a_batch(little):
+    parts = [Corpus("few", little.train[:4]), Corpus("many", little.train[4:])]
+    dataset = crop_dataset(JoinedCorpus(parts), little.settings(shares=(1, 3), updates=8))
+    heard = [dataset[update].ids for update in range(8)]
+    assert all(sum(key in [u.id for u in parts[0]] for key in ids) == 1 for ids in heard)
+    assert sorted(key for ids in heard[:4] for key in ids[:1]) == [u.id for u in parts[0]], "an epoch of its own"
+
+
+@pytest.mark.parametrize(
+    ("shares", "rows"), [((), [8, 8]), ((1, 3), [4, 12]), ((0.5, 0.5), [8, 8]), ((1, 2), [5, 11]), ((2, 1), [11, 5])]
+)
+def test_rows_of_a_batch_follow_the_shares(little, shares, rows):
+    assert rows_of_each(2, little.settings(batch_size=16, shares=shares)) == rows
+
+
+@pytest.mark.parametrize("shares", [(1,), (1, 2, 3), (1, 100)])
+def test_shares_that_fit_no_batch_are_refused(little, shares):
+    with pytest.raises(SettingsError, match="shares="):
+        rows_of_each(2, little.settings(shares=shares))
+
+
+def test_a_training_goes_on_from_a_checkpoint(little, tmp_path):
+    first, second = little.task(), little.task(seed=1)
+    first.export(tmp_path)
+    second.start_from(str(tmp_path))
+    for one, other in zip(first.model.parameters(), second.model.parameters(), strict=True):
+        torch.testing.assert_close(one, other)
+    with pytest.raises(CheckpointError, match="built otherwise"):
+        little.task(replace(CONFIG, hidden_size=32)).start_from(str(tmp_path))
 
 
 @pytest.mark.usefixtures("one_of_two")

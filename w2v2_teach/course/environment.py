@@ -15,6 +15,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 from w2v2_teach.speech import corpora, downloads
+from w2v2_teach.speech.mini_librispeech import mini_librispeech
 
 GB = 1e9  # bytes
 MEMORY = 3 * GB  # the kernel of notebook 00 takes 0.8 GB; the browser and the system want the rest
@@ -91,6 +92,7 @@ def check_environment() -> Report:
             _memory(),
             _disk(),
             _gpu(),
+            _corpus("Mini LibriSpeech", "optional", mini_librispeech),
             _corpus("FSDD", "optional", corpora.fsdd),
             _corpus("librosa's excerpts", "optional", corpora.librosa_excerpts),
         )

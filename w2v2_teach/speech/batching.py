@@ -17,7 +17,6 @@ from w2v2_teach.speech.corpora import Corpus, Utterance
 
 JITTER = 0.05  # how far, relative to its length, an utterance may stray among its neighbors
 BATCH_SIZE = 16  # utterances at once where nothing is trained
-KEPT_HOURS = 2.0  # a corpus up to this length stays in memory once it has been read; 2 h take half a gigabyte
 
 Measured = TypeVar("Measured")
 

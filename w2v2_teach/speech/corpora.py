@@ -28,6 +28,7 @@ FSDD_ARCHIVE_ROOT = "free-spoken-digit-dataset-1.0.10"  # the folder inside the 
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
 LIBROSA_URL = "https://librosa.org/data/audio/"
+RECORDINGS = (".flac", ".opus")  # how a LibriSpeech recording's name may end: as published, or made smaller
 LIBROSA_EXCERPTS = ("5703-47212-0000", "3436-172162-0000", "198-209-0000")  # librosa calls them libri1, libri2, libri3
 
 
@@ -100,6 +101,11 @@ class Corpus(Sequence[Utterance]):
         ends = np.cumsum([self[int(i)].duration for i in order]) / 60  # minutes
         drawn = order[: int(np.searchsorted(ends, wanted)) + 1]
         return Corpus(f"{self.name}, {wanted:g} min, seed {seed}", (self[int(i)] for i in sorted(drawn)))
+
+    @property
+    def parts(self) -> tuple[Corpus, ...]:
+        """The corpora that this one joins: itself alone, unless it is a `JoinedCorpus`."""
+        return (self,)
 
     @property
     def speakers(self) -> tuple[str, ...]:
@@ -221,7 +227,7 @@ def _librosa_excerpts(download: bool, url: str) -> Corpus:
 
 
 def librispeech(folder: str | os.PathLike) -> Corpus:
-    """A folder in the layout of LibriSpeech and Mini LibriSpeech: `speaker/chapter/*.flac` with a `*.trans.txt` each.
+    """A folder in the layout of LibriSpeech: `speaker/chapter/*.flac` (or `.opus`) with a `*.trans.txt` each.
 
     Args:
         folder: one split (such as `dev-clean-2`), or the folder that holds several of them.
@@ -235,34 +241,10 @@ def librispeech(folder: str | os.PathLike) -> Corpus:
     if not transcripts:
         raise CorpusNotFound(f"{folder} holds no speaker/chapter/*.trans.txt, the layout of LibriSpeech")
     utterances = [utterance for path in transcripts for utterance in _chapter(path)]
-    if unread := {path.stem for path in folder.rglob("*.flac")} - {utterance.id for utterance in utterances}:
-        raise ValueError(f"{folder}: {len(unread)} recordings have no transcript, first {min(unread)}.flac")
+    recordings = {path.stem for path in folder.rglob("*") if path.suffix in RECORDINGS}
+    if unread := recordings - {utterance.id for utterance in utterances}:
+        raise ValueError(f"{folder}: {len(unread)} recordings have no transcript, first {min(unread)}")
     return Corpus(folder.name, utterances)
-
-
-def train_and_dev(name: str) -> tuple[Corpus, Corpus]:
-    """What to learn from and what to measure on: the splits whose names begin with "train" and with "dev".
-
-    Args:
-        name: "toy" for the bundled corpus; or a folder with tables as the bundled one has, or in LibriSpeech's layout.
-
-    Raises:
-        CorpusNotFound: nothing there, or one of the two is missing.
-        ValueError: the folder's content contradicts itself.
-    """
-    if name == "toy":
-        corpus = toy_speech()
-    else:
-        folder = Path(name)
-        corpus = read_tables(folder) if (folder / "utterances.tsv").is_file() else librispeech(folder)
-    parts = []
-    for part in ("train", "dev"):
-        utterances = [utterance for utterance in corpus if utterance.split.startswith(part)]
-        if not utterances:
-            splits = ", ".join(sorted({utterance.split for utterance in corpus}))
-            raise CorpusNotFound(f"{corpus.name} has no split whose name begins with {part!r}: it has {splits}")
-        parts.append(Corpus(f"{corpus.name}/{part}", utterances))
-    return parts[0], parts[1]
 
 
 def _chapter(transcript: Path) -> Iterable[Utterance]:
@@ -270,9 +252,10 @@ def _chapter(transcript: Path) -> Iterable[Utterance]:
     chapter, speaker, split = transcript.parents[:3]
     for line in transcript.read_text(encoding="utf-8").splitlines():
         utterance_id, _, text = line.partition(" ")
-        path = chapter / f"{utterance_id}.flac"
-        if not path.is_file():
-            raise ValueError(f"{transcript} names {utterance_id}, but there is no {path.name} beside it")
+        candidates = [chapter / (utterance_id + ending) for ending in RECORDINGS]
+        path = next((path for path in candidates if path.is_file()), None)
+        if path is None:
+            raise ValueError(f"{transcript} names {utterance_id}, but there is no {candidates[0].name} beside it")
         yield Utterance(utterance_id, speaker.name, split.name, path, text.lower(), count_samples(path))
 
 

@@ -17,10 +17,10 @@ from w2v2_teach.config import SAMPLE_RATE
 from w2v2_teach.masking import span_mask
 from w2v2_teach.model import Wav2Vec2Model
 from w2v2_teach.speech.audio import change_speed, pad_batch
-from w2v2_teach.speech.batching import KEPT_HOURS, Batch
+from w2v2_teach.speech.batching import Batch
 from w2v2_teach.speech.corpora import Corpus, Utterance
 from w2v2_teach.tasks.encoder_cache import FrozenEncoderCache
-from w2v2_teach.training.batches import UpdateBatches
+from w2v2_teach.training.batches import KEPT_HOURS, UpdateBatches
 from w2v2_teach.training.distributed import own_share
 from w2v2_teach.training.settings import ADAM, SettingsError, TrainingSettings, setting
 from w2v2_teach.training.task import Losses, UpdateInputs

@@ -1,4 +1,4 @@
-"""The tasks that train what `objectives` asks, in the same `Trainer`, on the same crops and with the same settings."""
+"""Tasks for the pre-training objectives of `objectives`, with the trainer, crops and settings of `pretraining`."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ from w2v2_teach.training.distributed import mean_over_processes, own_share
 from w2v2_teach.training.settings import SettingsError
 from w2v2_teach.training.task import Losses, UpdateInputs
 
-TEACHER = "tiny-pretrained"  # whose quantizer makes the tokens, unless another is given
+TEACHER = "tiny-pretrained"  # the default model whose codes are the tokens
 
 
 class PretrainingVariant(Pretraining):
-    """Masked contrastive learning with the inputs and the targets that the configuration asks for."""
+    """Masked contrastive pre-training with continuous or quantized inputs and targets (Table 4)."""
 
     model_class = Wav2Vec2ForPreTrainingVariant
 
     def evaluate(self) -> dict[str, float]:
-        """As without variation; but where the targets are continuous there is no codebook to look at."""
+        """Metrics on the dev speakers as for `Pretraining`; with continuous targets, none of the codebook."""
         if self.config.quantize_targets:
             return super().evaluate()
         metrics = contrastive_metrics(self.model, self.dev)
@@ -49,12 +49,12 @@ class PretrainingVariant(Pretraining):
 
 
 class CausalPretraining(Pretraining):
-    """What the tasks share that guess what comes next: every frame of a crop asks, and nothing is masked.
+    """Base of the tasks that predict later frames: nothing is masked, and each frame of a crop makes predictions.
 
-    Their network is causal, whatever the configuration says.
+    The context network is made causal, whatever `config` says.
 
     Raises:
-        ConfigError: such a network cannot be causal.
+        ConfigError: the configuration cannot be made causal.
         SettingsError: as for `Pretraining`.
     """
 
@@ -68,35 +68,35 @@ class CausalPretraining(Pretraining):
         """A frame and the next one."""
         return 2
 
-    def pieces(self, batch: Crops, device: torch.device) -> Iterator[tuple[slice, Tensor]]:
-        """This process's micro-batches: which rows of the whole update's B they are, and their waveforms (b, L)."""
+    def micro_batch_rows(self, batch: Crops, device: torch.device) -> Iterator[tuple[slice, Tensor]]:
+        """This process's micro-batches: their rows among the B of the whole update, and their waveforms (b, L)."""
         own, size = own_share(self.settings.batch_size), len(batch.ids) // self.settings.accumulate
         for start in range(0, len(batch.ids), size):
             rows = slice(own.start + start, own.start + start + size)
             yield rows, batch.input_values[start : start + size].to(device)
 
-    def frames(self, batch: Crops) -> int:
-        """T of every row."""
+    def num_frames(self, batch: Crops) -> int:
+        """T, the number of frames of each row."""
         return self.config.frame_lengths(batch.input_values.shape[1])
 
-    def work(self, batch: Crops, micro_batches: list[dict[str, Tensor]], items_per_row: int) -> UpdateInputs:
-        """The update, in which each of the B rows asks as often as the others."""
+    def update_inputs(self, batch: Crops, micro_batches: list[dict[str, Tensor]], items_per_row: int) -> UpdateInputs:
+        """The inputs of one update, in which each of the B rows makes `items_per_row` predictions."""
         rows, samples = self.settings.batch_size, batch.input_values.shape[1]
         return UpdateInputs(micro_batches, rows * items_per_row, rows * samples / SAMPLE_RATE / 3600)
 
     def with_penalty(self, output: NextStepOutput | NextTokenOutput, N: int, sums: dict[str, Tensor]) -> Losses:
-        """The loss with the feature penalty, as in `Pretraining.losses`; N questions were asked."""
+        """The loss of N predictions with the feature penalty, as in `Pretraining.losses`."""
         penalty = mean_over_processes(feature_penalty(output.latents), len(output.latents))
         sums = {name: total.detach() for name, total in {**sums, "feature_penalty": N * penalty}.items()}
         return Losses(output.loss + self.settings.feature_penalty * N * penalty, sums)
 
     def schedules(self, _update: int) -> dict[str, float]:
-        """Nothing else: there is no temperature."""
+        """No further numbers: these tasks have no temperature to report."""
         return {}
 
 
 class NextStep(CausalPretraining):
-    """wav2vec's and CPC's question: which is the frame k steps ahead?"""
+    """Next-step contrastive prediction, as in wav2vec and CPC."""
 
     objective = "next-step contrastive"
     model_class = Wav2Vec2ForNextStep
@@ -107,39 +107,39 @@ class NextStep(CausalPretraining):
         return max(self.config.prediction_steps) + 1
 
     def prepare(self, batch: Crops, _update: int, generator: torch.Generator) -> UpdateInputs:
-        """Draw K distractors for every frame of the whole update, among its utterance's other frames."""
-        T, device = self.frames(batch), generator.device
-        everywhere = torch.ones(self.settings.batch_size, T, dtype=torch.bool, device=device)  # (B, T)
-        negatives = sample_negatives(everywhere, self.config.num_negatives, generator)  # (B·T, K)
+        """Draw K distractors for each frame of the whole update, from the other frames of its utterance."""
+        T, device = self.num_frames(batch), generator.device
+        all_frames = torch.ones(self.settings.batch_size, T, dtype=torch.bool, device=device)  # (B, T)
+        negatives = sample_negatives(all_frames, self.config.num_negatives, generator)  # (B·T, K)
         micro_batches = [
             {"input_values": x, "negatives": negatives[rows.start * T : rows.stop * T] - rows.start * T}
-            for rows, x in self.pieces(batch, device)
+            for rows, x in self.micro_batch_rows(batch, device)
         ]
-        return self.work(batch, micro_batches, sum(T - k for k in self.config.prediction_steps))
+        return self.update_inputs(batch, micro_batches, sum(T - k for k in self.config.prediction_steps))
 
     def losses(self, model: nn.Module, micro_batch: dict[str, Tensor]) -> Losses:
-        """Contrastive loss and accuracy, over the predictions of all steps."""
+        """Contrastive loss in nats and accuracy, summed over the predictions of all steps."""
         output = model(**micro_batch)
         sums = {"contrastive_loss": output.loss, "accuracy": sum(output.num_correct.values())}
         return self.with_penalty(output, output.num_predictions, sums)
 
     def evaluate(self) -> dict[str, float]:
-        """Loss and accuracy on the dev speakers, over all steps and for each."""
+        """Loss and accuracy on the dev speakers, over all steps, and the accuracy of each step."""
         metrics = next_step_metrics(self.model, self.dev)
         self.model.train()
         return metrics
 
 
 class NextToken(CausalPretraining):
-    """A language model's question: which is the next token? The tokens are a teacher's codes.
+    """Next-token prediction, as in a language model; the tokens are the codes of another model, the teacher.
 
     Args:
-        config: a model whose frames are the teacher's; its codebooks are given the teacher's sizes.
+        config: of the model to train; the numbers of codebooks and entries are replaced by the teacher's.
         settings, train, dev: as for `Pretraining`.
-        teacher: a pre-trained model, which stays as it is; None for the one that comes with the course.
+        teacher: a pre-trained model, which is not changed; None for the bundled `tiny-pretrained`.
 
     Raises:
-        SettingsError: the teacher cuts speech into other frames.
+        SettingsError: the teacher has other frames than the model to train.
     """
 
     objective = "next token"
@@ -162,30 +162,30 @@ class NextToken(CausalPretraining):
         super().__init__(config, settings, train, dev)
 
     def prepare(self, batch: Crops, _update: int, generator: torch.Generator) -> UpdateInputs:
-        """Ask the teacher for the codes."""
+        """Compute the teacher's codes."""
         teacher = self.teacher.to(generator.device)
-        pieces = self.pieces(batch, generator.device)
-        micro_batches = [{"input_values": x, "codes": teacher.codes(x)} for _, x in pieces]
-        return self.work(batch, micro_batches, self.frames(batch) - 1)
+        waveforms = [x for _, x in self.micro_batch_rows(batch, generator.device)]  # (b, L) each
+        micro_batches = [{"input_values": x, "codes": teacher.codes(x)} for x in waveforms]
+        return self.update_inputs(batch, micro_batches, self.num_frames(batch) - 1)
 
     def losses(self, model: nn.Module, micro_batch: dict[str, Tensor]) -> Losses:
-        """Cross-entropy, and how often all G codes are right."""
+        """Cross-entropy in nats, and how many frames have all G codes predicted correctly."""
         output = model(**micro_batch)
         return self.with_penalty(output, len(output.logits), {"accuracy": output.num_correct})
 
     def evaluate(self) -> dict[str, float]:
-        """Loss and accuracy on the dev speakers, beside the accuracy of repeating the last token."""
+        """Loss and accuracy on the dev speakers, and the accuracy of repeating the current token."""
         metrics = next_token_metrics(self.model, self.teacher, self.dev)
         self.model.train()
         return metrics
 
     def fingerprint(self) -> dict[str, Any]:
-        """The teacher's configuration, too."""
+        """The model's configuration, the speech, and the teacher's configuration."""
         return {**super().fingerprint(), "teacher": self.teacher.config.to_dict()}
 
 
 class JointNextToken(CausalPretraining):
-    """The same question about tokens that are learned by the same loss: the way into a collapse."""
+    """Next-token prediction of codes that the same loss trains, which may collapse to a few codes."""
 
     objective = "next token, joint quantizer"
     model_class = Wav2Vec2ForJointNextToken
@@ -193,7 +193,7 @@ class JointNextToken(CausalPretraining):
 
     def prepare(self, batch: Crops, update: int, generator: torch.Generator) -> UpdateInputs:
         """Draw the Gumbel noise of the whole update."""
-        pairs, device = self.frames(batch) - 1, generator.device  # a row's frames that have a next one
+        pairs, device = self.num_frames(batch) - 1, generator.device  # frames of a row that have a next one
         shape = (
             self.settings.batch_size * pairs,
             self.config.num_codevector_groups,
@@ -203,12 +203,12 @@ class JointNextToken(CausalPretraining):
         temperature = torch.tensor(self.temperature(update), device=device)
         micro_batches = [
             {"input_values": x, "noise": noise[rows.start * pairs : rows.stop * pairs], "temperature": temperature}
-            for rows, x in self.pieces(batch, device)
+            for rows, x in self.micro_batch_rows(batch, device)
         ]
-        return self.work(batch, micro_batches, pairs)
+        return self.update_inputs(batch, micro_batches, pairs)
 
     def losses(self, model: nn.Module, micro_batch: dict[str, Tensor]) -> Losses:
-        """Cross-entropy, accuracy, and how many codes are in use."""
+        """Cross-entropy in nats, accuracy, and the perplexity of the codes in use."""
         output = model(**micro_batch)
         N = len(output.logits)
         used = one_hot(output.targets, output.logits).mean(dim=0)  # (G, V)
@@ -216,7 +216,7 @@ class JointNextToken(CausalPretraining):
         return self.with_penalty(output, N, {**sums, "diversity_loss": N * output.diversity_loss})
 
     def evaluate(self) -> dict[str, float]:
-        """Loss and accuracy on the dev speakers, and their codes."""
+        """Loss and accuracy on the dev speakers, and how their codes are used."""
         self.model.eval()
         metrics = next_token_metrics(self.model, self.model, self.dev)
         if self.dev[0].phones:
@@ -235,15 +235,15 @@ OBJECTIVES: dict[str, type[Pretraining]] = {
 
 @torch.no_grad()
 def next_step_metrics(model: Wav2Vec2ForNextStep, corpus: Corpus, seed: int = 0) -> dict[str, float]:
-    """The next-step task on whole utterances; leaves the model in evaluation mode.
+    """Metrics of next-step prediction on whole utterances; leaves the model in evaluation mode.
 
     Returns:
-        `contrastive_loss` in nats a prediction, `accuracy` over all of them, and for each step k `accuracy_k`.
+        `contrastive_loss` in nats per prediction, `accuracy` over all predictions, and `accuracy_k` for each step k.
     """
     model.eval()
     device = next(model.parameters()).device
     generator = torch.Generator(device).manual_seed(seed)
-    loss, correct, asked = 0.0, Counter(), Counter()
+    loss, correct, predicted = 0.0, Counter(), Counter()
     for batch in padded_batches(corpus, model.config):
         attention_mask = batch.attention_mask.to(device)  # (B, L)
         lengths = model.config.frame_lengths(attention_mask.sum(dim=1))  # (B,)
@@ -252,20 +252,26 @@ def next_step_metrics(model: Wav2Vec2ForNextStep, corpus: Corpus, seed: int = 0)
         output = model(batch.input_values.to(device), negatives, attention_mask)
         loss += output.loss.item()
         correct.update({k: int(number) for k, number in output.num_correct.items()})
-        asked.update({k: len(logits) for k, logits in output.logits.items()})
-    each = {f"accuracy_{k}": correct[k] / asked[k] for k in sorted(asked)}
-    return {"contrastive_loss": loss / asked.total(), "accuracy": correct.total() / asked.total(), **each}
+        predicted.update({k: len(logits) for k, logits in output.logits.items()})
+    each = {f"accuracy_{k}": correct[k] / predicted[k] for k in sorted(predicted)}
+    total = predicted.total()
+    return {"contrastive_loss": loss / total, "accuracy": correct.total() / total, **each}
 
 
 @torch.no_grad()
 def next_token_metrics(
     model: Wav2Vec2ForNextToken, teacher: Wav2Vec2ForPreTraining | Wav2Vec2ForJointNextToken, corpus: Corpus
 ) -> dict[str, float]:
-    """The next-token task on whole utterances, the codes without noise; leaves the model in evaluation mode.
+    """Metrics of next-token prediction on whole utterances; leaves the model in evaluation mode.
+
+    Args:
+        model: that predicts the tokens.
+        teacher: whose codes, without noise, are the tokens; it may be `model` itself.
+        corpus: to measure on.
 
     Returns:
-        `token_loss` in nats a token of all G codebooks, `accuracy`, and `repeat_accuracy`: how often the next token is
-        the last one again.
+        `token_loss` in nats per token of all G codebooks, `accuracy`, and `repeat_accuracy`, the accuracy of always
+        predicting the current token again.
     """
     model.eval()
     device = next(model.parameters()).device
@@ -274,7 +280,7 @@ def next_token_metrics(
     for batch in padded_batches(corpus, model.config):
         x, attention_mask = batch.input_values.to(device), batch.attention_mask.to(device)  # (B, L)
         codes = teacher.codes(x)  # (B, T, G)
-        output = Wav2Vec2ForNextToken.forward(model, x, codes, attention_mask)
+        output = model(x, codes, attention_mask)
         loss += output.loss.item()
         correct += int(output.num_correct)
         tokens += len(output.logits)

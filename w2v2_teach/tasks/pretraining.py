@@ -9,9 +9,10 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils.data import Dataset
 
 from w2v2_teach.analysis.codebooks import codebook_metrics
-from w2v2_teach.checkpoints import Pretrained
+from w2v2_teach.checkpoints import CheckpointError, Pretrained
 from w2v2_teach.config import SAMPLE_RATE, Wav2Vec2Config
 from w2v2_teach.feature_encoder import receptive_field
 from w2v2_teach.losses import feature_penalty, sample_negatives
@@ -31,6 +32,9 @@ from w2v2_teach.training.task import Losses, UpdateInputs
 class PretrainingSettings(TrainingSettings):
     """`TrainingSettings`, and what pre-training has of its own. The defaults are BASE's."""
 
+    shares: tuple[float, ...] = setting(
+        (), "share of a batch that each corpus gives, in their order; equal if not given"
+    )
     crop_seconds: float = setting(15.6, "longest piece of an utterance that is heard at once, in seconds")
     temperature_start: float = setting(2.0, "Gumbel temperature of the first update")
     temperature_decay: float = setting(0.999995, "factor on it after every update")
@@ -40,6 +44,8 @@ class PretrainingSettings(TrainingSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        object.__setattr__(self, "shares", tuple(self.shares))  # the command line brings a list
+        self.require("shares", all(share > 0 for share in self.shares), "more than 0 each")
         for name in ("crop_seconds", "temperature_start", "temperature_min"):
             self.require(name, getattr(self, name) > 0, "more than 0")
         self.require("temperature_decay", 0 < self.temperature_decay <= 1, "in (0, 1]")
@@ -92,17 +98,20 @@ class Crops(NamedTuple):
     ids: list[str]  # B, the utterances they come from
 
 
-class CropDataset(UpdateBatches):
+class CropDataset(Dataset):
     """Item u is the batch of update u: utterances of similar length, each cropped at a place drawn anew.
 
     A batch is cropped to its shortest utterance, or to `crop_seconds`, so that nothing is padded (as in fairseq).
-    Utterances with fewer than `min_frames` frames are left out, and so is an epoch's last, incomplete batch.
+    Utterances with fewer than `min_frames` frames are left out, and so is an epoch's last, incomplete batch. Of several
+    joined corpora each gives its share of every batch, and has epochs of its own.
 
     Raises:
-        SettingsError: the corpus does not fill one batch, or a crop has fewer than `min_frames` frames.
+        SettingsError: a corpus does not fill its rows of one batch, or a crop has fewer than `min_frames` frames.
     """
 
     def __init__(self, corpus: Corpus, config: Wav2Vec2Config, settings: PretrainingSettings, min_frames: int) -> None:
+        self.settings = settings
+        self.share = own_share(settings.batch_size)  # now: the loader's workers belong to no process group
         field = receptive_field(config)[-1]
         shortest = field.samples + (min_frames - 1) * field.hop  # samples
         self.crop = round(settings.crop_seconds * SAMPLE_RATE)  # samples
@@ -111,22 +120,45 @@ class CropDataset(UpdateBatches):
                 f"crop_seconds is {settings.crop_seconds}; it must be at least {shortest / SAMPLE_RATE:.3f}, "
                 f"which makes {min_frames} frames."
             )
-        utterances = [utterance for utterance in corpus if utterance.num_samples >= shortest]
-        if len(utterances) < settings.batch_size:
-            raise SettingsError(
-                f"{corpus.name} has {len(utterances)} utterances of {shortest / SAMPLE_RATE:.3f} s or more; "
-                f"batch_size={settings.batch_size} asks for more."
-            )
-        super().__init__(utterances, settings)
+        self.parts = []
+        for part, rows in zip(corpus.parts, rows_of_each(len(corpus.parts), settings), strict=True):
+            utterances = [utterance for utterance in part if utterance.num_samples >= shortest]
+            if len(utterances) < rows:
+                raise SettingsError(
+                    f"{part.name} has {len(utterances)} utterances of {shortest / SAMPLE_RATE:.3f} s or more; "
+                    f"batch_size={settings.batch_size} asks for more."
+                )
+            self.parts.append(UpdateBatches(utterances, replace(settings, batch_size=rows)))
+
+    def __len__(self) -> int:
+        return self.settings.updates
 
     def __getitem__(self, update: int) -> Crops:
-        indices = self.indices(update)
         generator = np.random.default_rng([self.settings.seed, update])
-        length = min(self.crop, *(self.utterances[i].num_samples for i in indices))  # L
-        starts = [generator.integers(self.utterances[i].num_samples - length + 1) for i in indices]
-        own = list(zip(indices, starts, strict=True))[self.share]
-        crops = [self.waveform(i)[start : start + length] for i, start in own]
-        return Crops(torch.stack(crops), [self.utterances[i].id for i, _ in own])
+        drawn = [(part, index) for part in self.parts for index in part.indices(update)]  # B
+        length = min(self.crop, *(part.utterances[i].num_samples for part, i in drawn))  # L
+        starts = [generator.integers(part.utterances[i].num_samples - length + 1) for part, i in drawn]
+        own = list(zip(drawn, starts, strict=True))[self.share]
+        crops = [part.waveform(i, start, length) for (part, i), start in own]
+        return Crops(torch.stack(crops), [part.utterances[i].id for (part, i), _ in own])
+
+
+def rows_of_each(corpora: int, settings: PretrainingSettings) -> list[int]:
+    """How many rows of a batch each corpus gives: its share, to the nearest whole row; without shares, all the same.
+
+    Raises:
+        SettingsError: not one share for each corpus, or one that comes to no row.
+    """
+    shares = np.array(settings.shares or [1.0] * corpora)
+    if len(shares) != corpora:
+        raise SettingsError(
+            f"shares={settings.shares} are {len(shares)}; it must be one for each of {corpora} corpora."
+        )
+    ends = np.rint(shares.cumsum() / shares.sum() * settings.batch_size).astype(int)  # where each corpus' rows end
+    rows = np.diff(ends, prepend=0).tolist()
+    if min(rows) < 1:
+        raise SettingsError(f"shares={settings.shares} of batch_size={settings.batch_size} leave a corpus no row.")
+    return rows
 
 
 class Pretraining:
@@ -148,6 +180,13 @@ class Pretraining:
     def min_frames(self) -> int:
         """How many frames a crop must have: one mask span and a frame that is not masked."""
         return self.config.mask_time_length + 1
+
+    def start_from(self, checkpoint: str) -> None:
+        """Take a trained model's weights in place of fresh ones; CheckpointError where it is built otherwise."""
+        model = self.model_class.from_pretrained(checkpoint)
+        if model.config != self.config:
+            raise CheckpointError(f"{checkpoint} is built otherwise than the model to be trained: choose its preset.")
+        self.model.load_state_dict(model.state_dict())
 
     def prepare(self, batch: Crops, update: int, generator: torch.Generator) -> UpdateInputs:
         """Draw mask, distractors and Gumbel noise for the whole update, and cut out what this process needs.

@@ -9,10 +9,14 @@ import torch
 from torch.utils.data import Dataset
 
 from w2v2_teach.speech.audio import normalize
-from w2v2_teach.speech.batching import KEPT_HOURS, LengthBucketBatchSampler
+from w2v2_teach.speech.batching import LengthBucketBatchSampler
 from w2v2_teach.speech.corpora import Utterance
+from w2v2_teach.speech.waveforms import map_waveforms
 from w2v2_teach.training import distributed
 from w2v2_teach.training.settings import TrainingSettings
+
+# A corpus up to this length stays in memory once it has been read, half a gigabyte for 2 h; a longer one is mapped.
+KEPT_HOURS = 2.0
 
 
 class UpdateBatches(Dataset):
@@ -29,8 +33,9 @@ class UpdateBatches(Dataset):
             [u.num_samples for u in utterances], settings.batch_size, settings.seed
         )
         self._epoch: tuple[int, list[list[int]]] = (-1, [])  # its number and its batches
-        self._keeps = sum(utterance.duration for utterance in utterances) <= 3600 * KEPT_HOURS
         self._kept: dict[int, torch.Tensor] = {}  # waveforms that have been read
+        too_long = sum(utterance.duration for utterance in utterances) > 3600 * KEPT_HOURS
+        self._mapped = map_waveforms(utterances) if too_long else None
 
     def __len__(self) -> int:
         return self.settings.updates
@@ -51,11 +56,11 @@ class UpdateBatches(Dataset):
             self._epoch = (epoch, [batch for batch in batches if len(batch) == size])
         return self._epoch[1][position]
 
-    def waveform(self, index: int) -> torch.Tensor:
-        """(L,) an utterance, normalized."""
-        if index in self._kept:
-            return self._kept[index]
-        waveform = normalize(self.utterances[index].waveform())
-        if self._keeps:
-            self._kept[index] = waveform
-        return waveform
+    def waveform(self, index: int, start: int = 0, length: int | None = None) -> torch.Tensor:
+        """(length,) a piece of an utterance, or all of it; the utterance is normalized as a whole."""
+        piece = slice(start, None if length is None else start + length)
+        if self._mapped is not None:
+            return torch.from_numpy(self._mapped[index][piece].astype(np.float32))
+        if index not in self._kept:
+            self._kept[index] = normalize(self.utterances[index].waveform())
+        return self._kept[index][piece]

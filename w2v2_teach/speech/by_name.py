@@ -1,0 +1,57 @@
+"""Corpora by the names that the command line takes, one or several."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from w2v2_teach.speech.corpora import Corpus, librispeech, read_tables, toy_speech
+from w2v2_teach.speech.downloads import CorpusNotFound
+from w2v2_teach.speech.mini_librispeech import mini_librispeech
+
+NAMED = {"toy": toy_speech, "mini-librispeech": mini_librispeech}
+
+
+class JoinedCorpus(Corpus):
+    """Several corpora as one, which still knows its parts."""
+
+    def __init__(self, parts: Sequence[Corpus]):
+        """Raises ValueError where two utterances share an id."""
+        super().__init__(" + ".join(part.name for part in parts), (u for part in parts for u in part))
+        self._parts = tuple(parts)
+
+    @property
+    def parts(self) -> tuple[Corpus, ...]:
+        """The corpora that this one joins."""
+        return self._parts
+
+
+def train_and_dev(name: str) -> tuple[Corpus, Corpus]:
+    """What to learn from and what to measure on: the splits whose names begin with "train" and with "dev".
+
+    Args:
+        name: "toy" for the bundled corpus, "mini-librispeech", or a folder with tables as the bundled one has, or in
+            LibriSpeech's layout.
+
+    Raises:
+        CorpusNotFound: nothing there, or one of the two is missing.
+        ValueError: the folder's content contradicts itself.
+    """
+    if name in NAMED:
+        corpus = NAMED[name]()
+    else:
+        folder = Path(name)
+        corpus = read_tables(folder) if (folder / "utterances.tsv").is_file() else librispeech(folder)
+    parts = []
+    for part in ("train", "dev"):
+        utterances = [utterance for utterance in corpus if utterance.split.startswith(part)]
+        if not utterances:
+            splits = ", ".join(sorted({utterance.split for utterance in corpus}))
+            raise CorpusNotFound(f"{corpus.name} has no split whose name begins with {part!r}: it has {splits}")
+        parts.append(Corpus(f"{corpus.name}/{part}", utterances))
+    return parts[0], parts[1]
+
+
+def joined(parts: Sequence[Corpus]) -> Corpus:
+    """Several corpora as one; a single one as it is."""
+    return parts[0] if len(parts) == 1 else JoinedCorpus(parts)
