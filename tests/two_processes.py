@@ -73,7 +73,7 @@ def poison_the_second(folder: Path, config: Wav2Vec2Config) -> str:
     training = trainer(folder, config, {"log_every": 1})
     if distributed.rank() == 1:
         read = training.task.dataset.waveform
-        training.task.dataset.waveform = lambda index: read(index) * torch.nan
+        training.task.dataset.waveform = lambda *piece: read(*piece) * torch.nan
     try:
         list(training.records())
     except RunError as error:

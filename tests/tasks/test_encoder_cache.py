@@ -7,7 +7,8 @@ import torch
 from little_run import little_corpus
 
 from w2v2_teach.model import Wav2Vec2Model
-from w2v2_teach.speech.corpora import Corpus, train_and_dev
+from w2v2_teach.speech.by_name import train_and_dev
+from w2v2_teach.speech.corpora import Corpus
 from w2v2_teach.tasks.asr import SpeechRecognition
 from w2v2_teach.tasks.encoder_cache import FrozenEncoderCache
 from w2v2_teach.training.batches import KEPT_HOURS
