@@ -3,17 +3,20 @@ PYTHON ?= python3
 ARGS ?=
 BIN := .venv/bin
 INSTALLED := .venv/installed
+# The explorers' JavaScript is checked where there is Node; running the course needs none.
+NODE := $(and $(shell command -v node 2> /dev/null),$(shell command -v npm 2> /dev/null))
+NODE_INSTALLED := $(if $(NODE),node_modules/installed)
 # Jupyter wants to be told that its user is root, as in a container; it listens on loopback only, and asks for a token.
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 CODE := w2v2_teach tests tools benchmarks data notebooks conftest.py
 # Two files at a time; a file's tests, and a notebook's cells, stay in order.
 PYTEST := $(BIN)/python -m pytest --numprocesses=2 --dist=loadfile
 
-.PHONY: help lab unit test lint format notebooks html parity speed pretraining_step label_efficiency recipes objectives speakers keywords explorers clean
+.PHONY: help lab unit test lint lint-js format notebooks html parity speed pretraining_step label_efficiency recipes objectives speakers keywords explorers clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z_]+:.*## / { printf "make %-18s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z_-]+:.*## / { printf "make %-18s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 lab: $(INSTALLED) ## open the course in JupyterLab; without a screen: make lab ARGS=--no-browser
 	$(BIN)/jupyter lab --ip=127.0.0.1 --LabApp.default_url=/lab/tree/notebooks/00_welcome.ipynb $(AS_ROOT) $(ARGS)
@@ -24,15 +27,25 @@ unit: $(INSTALLED) ## the quick tests, at most 3 minutes: no notebooks, no brows
 test: $(INSTALLED) lint ## everything: lint, all tests, all notebooks, the browser; one file: make test ARGS=tests/test_model.py
 	$(PYTEST) $(ARGS)
 
-lint: $(INSTALLED) ## check style and declared dependencies
+lint: $(INSTALLED) lint-js ## check style, declared dependencies, and the JavaScript where there is Node
 	$(BIN)/ruff check $(CODE)
 	$(BIN)/ruff format --check $(CODE)
 	$(BIN)/deptry --no-ansi w2v2_teach notebooks
 	$(BIN)/deptry --no-ansi tests tools benchmarks data --exclude '\.venv' --ignore DEP002,DEP004
 
-format: $(INSTALLED) ## mend what lint finds in the style, where that can be done safely
+lint-js: $(NODE_INSTALLED) ## check style and types of the explorers' JavaScript, where there is Node
+ifneq ($(NODE),)
+	npm run --silent lint
+else ifeq ($(CI),true)
+	@echo "Cannot check the explorers' JavaScript: there is no node or no npm; install Node.js."; exit 1
+else
+	@echo "The explorers' JavaScript is not checked: there is no node or no npm."
+endif
+
+format: $(INSTALLED) $(NODE_INSTALLED) ## mend what lint finds in the style, where that can be done safely
 	$(BIN)/ruff check --fix $(CODE)
 	$(BIN)/ruff format $(CODE)
+	$(if $(NODE),npm run --silent format)
 
 notebooks: $(INSTALLED) ## run notebooks in place: make notebooks ARGS=02
 	$(BIN)/python tools/notebooks.py $(ARGS)
@@ -61,5 +74,9 @@ $(INSTALLED): pyproject.toml constraints.txt tools/install.py
 	@$(PYTHON) tools/install.py
 	@touch $@
 
-clean: ## remove .venv
-	rm -rf .venv
+node_modules/installed: package.json package-lock.json
+	@npm ci --no-audit --no-fund --loglevel=error || { echo "Cannot install the JavaScript tools, see above."; exit 1; }
+	@touch $@
+
+clean: ## remove .venv and node_modules
+	rm -rf .venv node_modules

@@ -1,5 +1,6 @@
 """What the attention explorer sends: never too much, close to what was computed, and the right head numbers."""
 
+import json
 import zlib
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 import torch
 
 from w2v2_teach.analysis.attention import diagonality, head_numbers, head_types
+from w2v2_teach.config import TINY
 from w2v2_teach.course.widgets import attention
 from w2v2_teach.course.widgets.attention import (
     BUDGET,
@@ -16,6 +18,7 @@ from w2v2_teach.course.widgets.attention import (
     pairs_joined,
     shrunk,
 )
+from w2v2_teach.feature_encoder import frame_times
 from w2v2_teach.speech.intervals import Interval
 
 WORDS = [Interval(0.0, 0.2, "red"), Interval(0.2, 0.6, "door")]
@@ -91,6 +94,13 @@ def test_joined_frames_keep_their_times_and_their_mask(monkeypatch):
     assert explorer.shape["hop"] == pytest.approx(0.02 * joined)
     assert explorer.shape["first"] == pytest.approx(0.0125 + 0.02 * (joined - 1) / 2)  # the middle of the first ones
     assert [t for t, masked in enumerate(explorer.mask) if masked] == [7 // joined]
+
+
+def test_times_from_a_tensor_reach_the_browser_as_numbers():
+    times = frame_times(TINY, 5)
+    maps = {"one": torch.ones(1, 5, 5) / 5}
+    explorer = AttentionExplorer(maps, torch.zeros(1600), (), (), hop=times[1] - times[0], first=times[0])
+    assert json.loads(json.dumps(explorer.shape))["first"] == times[0]
 
 
 def test_every_head_is_described_as_the_analysis_does():

@@ -67,6 +67,7 @@ class AttentionExplorer(BrowserExplorer):
         first: float,
         mask: Tensor | None = None,
     ) -> None:
+        hop, first = float(hop), float(first)  # they may be elements of a tensor of times, which JSON cannot hold
         if len({weights.shape for weights in attentions.values()}) > 1:
             raise ValueError("all layers need the same shape (H, T, T)")
         if len(waveform) > MOST_SECONDS * SAMPLE_RATE:
