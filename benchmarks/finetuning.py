@@ -79,7 +79,7 @@ def recipe_runs() -> list[Run]:
     recipes = {
         "the paper's": (),
         "nothing frozen": NOTHING_FROZEN,
-        "no masks": ("--mask-time-prob", "0", "--mask-channel-prob", "0"),
+        "no masks": ("--mask-time-prob", "0", "--mask-feature-prob", "0"),
         "slanted triangle": slanted,
         "discriminative rates": ("--rate-decay", "0.385"),
         "gradual unfreezing": ("--unfreeze-every", "50"),

@@ -24,7 +24,7 @@ from w2v2_teach.heads import Wav2Vec2ForSequenceClassification, mean_pooling
 from w2v2_teach.model import Wav2Vec2Model
 from w2v2_teach.speech.batching import padded_batches
 from w2v2_teach.speech.corpora import DIGITS, Corpus, fsdd, toy_speech
-from w2v2_teach.tasks.encoder_memory import EncoderMemory
+from w2v2_teach.tasks.encoder_cache import FrozenEncoderCache
 from w2v2_teach.tasks.keywords import KEYWORDS, KeywordSpotting, cut_keywords, predicted_words
 from w2v2_teach.training.trainer import Trainer
 
@@ -36,7 +36,7 @@ FEWER = {"updates": 300, "warmup_updates": 30, "hold_updates": 120}  # for each 
 
 
 def trained(
-    name: str, memory: EncoderMemory, train: Corpus, dev: Corpus, **changes: int
+    name: str, cache: FrozenEncoderCache, train: Corpus, dev: Corpus, **changes: int
 ) -> Wav2Vec2ForSequenceClassification:
     """The model of one run; trains where that has not been done."""
     folder = RUNS / name
@@ -44,8 +44,7 @@ def trained(
         recipe = replace(KeywordSpotting.recipes["tiny"], **changes)
         settings = replace(recipe, seed=SEED, workers=0, evaluate_every=recipe.updates)
         task = KeywordSpotting.begin(PRETRAINED, settings, train, dev)
-        if settings.freeze_encoder:
-            memory.attach(task.model.wav2vec2)  # all runs have one frozen encoder
+        task.encoder_cache = cache  # all runs have one frozen encoder
         trainer = Trainer(task, settings, folder)
         trainer.start(resume=(folder / "state.pt").is_file())
         trainer.train()
@@ -67,21 +66,21 @@ def result(model: Wav2Vec2ForSequenceClassification, corpus: Corpus, labels: tup
 
 
 @torch.no_grad()
-def pooled_layers(memory: EncoderMemory, corpus: Corpus) -> np.ndarray:
+def pooled_layers(cache: FrozenEncoderCache, corpus: Corpus) -> np.ndarray:
     """(utterances, layers + 1, D): each layer of the pre-trained model, averaged over the frames."""
     model = Wav2Vec2Model.from_pretrained(PRETRAINED)
-    memory.attach(model)
     found = {}
-    for batch in padded_batches(corpus):
-        output = model(batch.input_values, batch.attention_mask, output_hidden_states=True)
+    for batch in padded_batches(corpus, model.config):
+        latents = cache(batch.input_values)
+        output = model(batch.input_values, batch.attention_mask, latents=latents, output_hidden_states=True)
         pooled = torch.stack([mean_pooling(x, output.frame_mask) for x in output.hidden_states], dim=1)
         found |= dict(zip(batch.ids, pooled.numpy(), strict=True))
     return np.stack([found[utterance.id] for utterance in corpus])
 
 
-def probes(memory: EncoderMemory, train: Corpus, test: Corpus, people: Corpus) -> dict[str, list[float]]:
+def probes(cache: FrozenEncoderCache, train: Corpus, test: Corpus, people: Corpus) -> dict[str, list[float]]:
     """Accuracy of a linear probe on each layer: toy keywords of unseen speakers, and digits of unseen people."""
-    x, y, digits = (pooled_layers(memory, corpus) for corpus in (train, test, people))
+    x, y, digits = (pooled_layers(cache, corpus) for corpus in (train, test, people))
     found = {"toy keywords": [], "FSDD digits": []}
     for layer in range(x.shape[1]):
         probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
@@ -99,20 +98,21 @@ def save(content: dict) -> None:
 
 def main() -> None:
     torch.set_num_threads(1)
-    toy, people, memory = toy_speech(), fsdd(), EncoderMemory()
+    toy, people = toy_speech(), fsdd()
+    cache = FrozenEncoderCache(Wav2Vec2Model.from_pretrained(PRETRAINED))
     content = {"machine": versions(), "seed": SEED, "digits": DIGITS, "keywords": KEYWORDS, "people": {}}
     train, dev, test = (toy.split(name) for name in ("train", "dev", "test"))
-    content["toy"] = result(trained("toy", memory, train, dev), cut_keywords(test), KEYWORDS)
+    content["toy"] = result(trained("toy", cache, train, dev), cut_keywords(test), KEYWORDS)
     for speaker in people.speakers:
         own = Corpus(speaker, [u for u in people if u.speaker == speaker])
         others = Corpus(f"all but {speaker}", [u for u in people if u.speaker != speaker])
-        model = trained(speaker, memory, others, Corpus(f"some of {speaker}", own[::25]), **FEWER)
+        model = trained(speaker, cache, others, Corpus(f"some of {speaker}", own[::25]), **FEWER)
         content["people"][speaker] = result(model, own, DIGITS)
         content["fsdd_accuracy"] = float(np.mean([line["accuracy"] for line in content["people"].values()]))
         save(content)
     file = RUNS / "probes.json"
     if not file.is_file():
-        found = probes(memory, cut_keywords(train), cut_keywords(test), people)
+        found = probes(cache, cut_keywords(train), cut_keywords(test), people)
         file.write_text(json.dumps(found), encoding="utf-8")
     content["probes"] = json.loads(file.read_text(encoding="utf-8"))
     save(content)

@@ -24,7 +24,6 @@ from w2v2_teach.losses import arcface_loss
 from w2v2_teach.model import Wav2Vec2Model
 from w2v2_teach.speech.batching import padded_batches
 from w2v2_teach.speech.corpora import Corpus, fsdd, toy_speech
-from w2v2_teach.tasks.encoder_memory import EncoderMemory
 from w2v2_teach.tasks.speakers import SpeakerRecognition, speaker_trials
 
 RESULT = Path(__file__).with_suffix(".json")
@@ -55,7 +54,7 @@ def pieces(model: Wav2Vec2ForSpeakerVerification, corpus: Corpus) -> tuple[Tenso
     model.eval()
     generator, names = torch.Generator().manual_seed(0), model.config.labels
     rows, labels = [], []
-    for batch in padded_batches(corpus):
+    for batch in padded_batches(corpus, model.config):
         x, frame_mask = model.layer_sum(batch.input_values, batch.attention_mask)  # (B, T, D), (B, T)
         lengths, frames = frame_mask.sum(dim=1), torch.arange(x.shape[1])  # (B,), (T,)
         for _ in range(PIECES):
@@ -89,7 +88,7 @@ def untrained(corpus: Corpus) -> list[Trials]:
     """Pairs compared by the pooled frames of the pre-trained model, one list entry for each of its layers."""
     model = Wav2Vec2Model.from_pretrained(PRETRAINED)
     found = {}
-    for batch in padded_batches(corpus):
+    for batch in padded_batches(corpus, model.config):
         output = model(batch.input_values, batch.attention_mask, output_hidden_states=True)
         pooled = torch.stack([statistics_pooling(x, output.frame_mask) for x in output.hidden_states], dim=1)
         found |= dict(zip(batch.ids, pooled.numpy(), strict=True))
@@ -111,14 +110,11 @@ def main() -> None:
     train, dev, test = (toy.split(name) for name in ("train", "dev", "test"))
     layers = [equal_error_rate(detection_errors(trials))[0] for trials in untrained(test)]
     model = new_model(0, train, dev)
-    remember = EncoderMemory()
-    remember.attach(model.wav2vec2)
     x, labels = pieces(model, train)
     content = {"machine": versions(), "pretrained_eer_by_layer": layers, "runs": [], "summary": {}, "curves": {}}
     for name, margin in MARGINS.items():
         for seed in SEEDS:
             model = new_model(seed, train, dev)
-            remember.attach(model.wav2vec2)  # the frozen encoder is the same in all of them
             train_head(model, x, labels, margin)
             trials = {key: speaker_trials(model, speech) for key, speech in (("eer", test), ("fsdd_eer", people))}
             rates = {key: equal_error_rate(detection_errors(t))[0] for key, t in trials.items()}

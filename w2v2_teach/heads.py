@@ -46,9 +46,10 @@ class Wav2Vec2ForCTC(Pretrained):
         attention_mask: Tensor | None = None,
         mask_time_indices: Tensor | None = None,
         mask_feature_indices: Tensor | None = None,
+        latents: Tensor | None = None,
     ) -> CTCOutput:
         """(B, L) normalized waveforms → (B, T, V); arguments and errors as in `Wav2Vec2Model.forward`."""
-        output = self.wav2vec2(input_values, attention_mask, mask_time_indices, mask_feature_indices)
+        output = self.wav2vec2(input_values, attention_mask, mask_time_indices, mask_feature_indices, latents)
         return CTCOutput(self.lm_head(self.dropout(output.last_hidden_state)), output.frame_mask)
 
 
@@ -72,6 +73,7 @@ class WeightedLayerSum(Pretrained):
         attention_mask: Tensor | None = None,
         mask_time_indices: Tensor | None = None,
         mask_feature_indices: Tensor | None = None,
+        latents: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """(B, L) normalized waveforms → Σ_l w_l h_l (B, T, D) with w = softmax(`layer_weights`), and the frame mask.
 
@@ -79,7 +81,7 @@ class WeightedLayerSum(Pretrained):
         """
         use_sum = self.config.use_weighted_layer_sum
         output = self.wav2vec2(
-            input_values, attention_mask, mask_time_indices, mask_feature_indices, output_hidden_states=use_sum
+            input_values, attention_mask, mask_time_indices, mask_feature_indices, latents, output_hidden_states=use_sum
         )
         if not use_sum:
             return output.last_hidden_state, output.frame_mask
@@ -115,9 +117,10 @@ class Wav2Vec2ForSequenceClassification(WeightedLayerSum):
         attention_mask: Tensor | None = None,
         mask_time_indices: Tensor | None = None,
         mask_feature_indices: Tensor | None = None,
+        latents: Tensor | None = None,
     ) -> Tensor:
         """(B, L) normalized waveforms → logits (B, labels); arguments and errors as in `Wav2Vec2Model.forward`."""
-        x, frame_mask = self.layer_sum(input_values, attention_mask, mask_time_indices, mask_feature_indices)
+        x, frame_mask = self.layer_sum(input_values, attention_mask, mask_time_indices, mask_feature_indices, latents)
         return self.classifier(mean_pooling(self.projector(x), frame_mask))
 
 
@@ -147,9 +150,10 @@ class Wav2Vec2ForSpeakerVerification(WeightedLayerSum):
         attention_mask: Tensor | None = None,
         mask_time_indices: Tensor | None = None,
         mask_feature_indices: Tensor | None = None,
+        latents: Tensor | None = None,
     ) -> SpeakerOutput:
         """(B, L) normalized waveforms → embeddings (B, E); arguments and errors as in `Wav2Vec2Model.forward`."""
-        x, frame_mask = self.layer_sum(input_values, attention_mask, mask_time_indices, mask_feature_indices)
+        x, frame_mask = self.layer_sum(input_values, attention_mask, mask_time_indices, mask_feature_indices, latents)
         statistics = statistics_pooling(x, frame_mask)  # (B, 2 D)
         embeddings = self.embedding(self.dropout(self.norm(statistics)))  # (B, E)
         # A copy, because DistributedDataParallel finds the parameters in use from the outputs' autograd graph.

@@ -9,7 +9,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from w2v2_teach.quantizer import perplexity
-from w2v2_teach.training.distributed import mean_over_batch
 
 
 def sample_negatives(mask: Tensor, K: int, generator: torch.Generator | None = None) -> Tensor:
@@ -75,8 +74,8 @@ def diversity_loss(mean_probs: Tensor) -> Tensor:
 
 
 def feature_penalty(z: Tensor) -> Tensor:
-    """Mean of z² over (B, T, C), of all processes' batches: keeps the encoder's outputs from growing (fairseq)."""
-    return mean_over_batch(z.float().square().mean(dim=(1, 2)))
+    """Mean of z² over (B, T, C): keeps the encoder's outputs from growing (fairseq)."""
+    return z.float().square().mean(dim=(1, 2)).mean()
 
 
 def arcface_logits(

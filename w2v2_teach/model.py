@@ -47,6 +47,7 @@ class Wav2Vec2Model(Pretrained):
         attention_mask: Tensor | None = None,
         mask_time_indices: Tensor | None = None,
         mask_feature_indices: Tensor | None = None,
+        latents: Tensor | None = None,
         *,
         output_attentions: bool = False,
         output_hidden_states: bool = False,
@@ -58,6 +59,7 @@ class Wav2Vec2Model(Pretrained):
             attention_mask: (B, L), 1 for samples and 0 for padding.
             mask_time_indices: (B, T) bool, the frames that the mask vector replaces.
             mask_feature_indices: (B, D) bool, the channels that are set to zero (in fine-tuning, Appendix B).
+            latents: (B, T, C), what the feature encoder makes of `input_values`, where that is known already.
             output_attentions: keep every layer's attention weights.
             output_hidden_states: keep the Transformer's input and every layer's output.
 
@@ -65,7 +67,8 @@ class Wav2Vec2Model(Pretrained):
             ValueError: the shapes disagree, the padding is not on the right, or an utterance has no whole frame.
         """
         frame_mask = self._frame_mask(input_values, attention_mask)  # (B, T)
-        latents = self.feature_extractor(input_values)  # (B, T, C)
+        if latents is None:
+            latents = self.feature_extractor(input_values)  # (B, T, C)
         x, z = self.feature_projection(latents)  # (B, T, D), (B, T, C)
         if mask_time_indices is not None:
             x = torch.where(mask_time_indices[:, :, None], self.masked_spec_embed.to(x.dtype), x)
@@ -119,12 +122,21 @@ class Wav2Vec2Model(Pretrained):
 class Wav2Vec2ForPreTrainingOutput:
     """What `Wav2Vec2ForPreTraining` returns for a batch with N masked frames."""
 
-    loss: Tensor  # contrastive + α·N·diversity, a sum over the N frames, as in transformers
     contrastive_loss: Tensor  # sum over the N frames, in nats
-    diversity_loss: Tensor  # between 0 and 1
     logits: Tensor  # (N, K + 1), target first, -inf for a distractor that equals it
     quantized: QuantizerOutput  # of the N masked frames
     latents: Tensor  # z (B, T, C) as the encoder gives them: what the feature penalty reads
+    diversity_loss_weight: float  # α
+
+    @property
+    def diversity_loss(self) -> Tensor:
+        """Between 0 and 1."""
+        return diversity_loss(self.quantized.mean_probs)
+
+    @property
+    def loss(self) -> Tensor:
+        """Contrastive + α·N·diversity (equation 2), a sum over the N frames as in transformers."""
+        return self.contrastive_loss + self.diversity_loss_weight * self.num_masked * self.diversity_loss
 
     @property
     def num_masked(self) -> int:
@@ -180,15 +192,12 @@ class Wav2Vec2ForPreTraining(Pretrained):
 
         kappa = self.config.contrastive_logits_temperature
         logits = contrastive_logits(c, q, quantized.codes, negatives, kappa)  # (N, K + 1)
-        contrastive = contrastive_loss(logits)
-        diversity = diversity_loss(quantized.mean_probs)
         return Wav2Vec2ForPreTrainingOutput(
-            loss=contrastive + self.config.diversity_loss_weight * len(logits) * diversity,
-            contrastive_loss=contrastive,
-            diversity_loss=diversity,
+            contrastive_loss=contrastive_loss(logits),
             logits=logits,
             quantized=quantized,
             latents=output.latents,
+            diversity_loss_weight=self.config.diversity_loss_weight,
         )
 
     @torch.no_grad()

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 
 from w2v2_teach.config import Wav2Vec2Config
-from w2v2_teach.training.distributed import mean_over_batch
 
 
 def gumbel_noise(like: Tensor, generator: torch.Generator | None = None) -> Tensor:
@@ -84,8 +83,8 @@ class GumbelVectorQuantizer(nn.Module):
         return QuantizerOutput(
             codevectors=codevectors,
             codes=choice.argmax(dim=-1),
-            code_probs=mean_over_batch(choice.detach()),
-            mean_probs=mean_over_batch(logits.softmax(dim=-1)),
+            code_probs=choice.detach().mean(dim=0),
+            mean_probs=logits.softmax(dim=-1).mean(dim=0),
         )
 
     def logits(self, z: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ from w2v2_teach.training.run_folder import read_metrics
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 SHORT = "--updates 4 --batch-size 4 --warmup-updates 1 --hold-updates 1 --freeze-context-updates 1 --workers 0".split()
-SHORT += "--mask-channel-length 4 --log-every 1 --evaluate-every 4".split()
+SHORT += "--mask-feature-length 4 --log-every 1 --evaluate-every 4".split()
 
 
 @pytest.fixture(scope="module")

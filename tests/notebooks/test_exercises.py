@@ -1,8 +1,14 @@
 """Each exercise as its reader meets it: the stub reports itself, and the solution passes."""
 
+import importlib
+import pkgutil
+import re
+
 import pytest
 import torch
 from course import NOTEBOOKS, exercises, read, setup_source
+
+from w2v2_teach.course import exercises as package
 
 CASES = [
     pytest.param(path, index, id=f"{path.stem}-{index + 1}")
@@ -44,3 +50,10 @@ def test_the_stub_reports_itself_and_the_solution_passes(namespaces, path, index
     exec(exercise.solution, namespace)
     outcome = eval(exercise.check, namespace)
     assert outcome.state == "passed", outcome
+
+
+def test_every_exercise_of_the_package_is_in_a_notebook():
+    modules = [importlib.import_module(f"{package.__name__}.{m.name}") for m in pkgutil.iter_modules(package.__path__)]
+    there = {name for module in modules for name, it in vars(module).items() if isinstance(it, package.Exercise)}
+    cells = [exercise.check for path in NOTEBOOKS for exercise in exercises(read(path))]
+    assert set(re.findall(r"check_\w+", " ".join(cells))) == there

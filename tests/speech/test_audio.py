@@ -9,7 +9,15 @@ import torch
 from transformers import Wav2Vec2FeatureExtractor
 
 from w2v2_teach.config import SAMPLE_RATE
-from w2v2_teach.speech.audio import MIN_SAMPLES, AudioError, count_samples, load_audio, normalize, pad_batch
+from w2v2_teach.speech.audio import (
+    MIN_SAMPLES,
+    AudioError,
+    alias_frequency,
+    count_samples,
+    load_audio,
+    normalize,
+    pad_batch,
+)
 
 
 def sine(rate: int, seconds: float = 1.0, frequency: float = 440.0) -> np.ndarray:
@@ -173,3 +181,21 @@ def test_neighbors_do_not_change_a_waveform():
 def test_an_empty_batch_is_refused():
     with pytest.raises(ValueError, match="at least one waveform"):
         pad_batch([])
+
+
+@pytest.mark.parametrize(
+    ("tone", "rate", "alias"),
+    [(1_000, 8_000, 1_000), (4_000, 8_000, 4_000), (7_000, 8_000, 1_000), (8_000, 8_000, 0), (9_000, 8_000, 1_000),
+     (12_000, 8_000, 4_000), (15_000, 8_000, 1_000), (16_000, 2_000, 0), (250, 2_000, 250)],
+)  # fmt: skip
+def test_alias_frequency_by_hand(tone, rate, alias):
+    assert alias_frequency(tone, rate) == alias
+
+
+def test_alias_has_the_same_samples():
+    rng = np.random.default_rng(0)
+    n = np.arange(50)
+    for tone, rate in zip(rng.integers(1, 50_000, 40), rng.integers(2_000, 16_000, 40), strict=True):
+        alias = alias_frequency(tone, rate)
+        assert 0 <= alias <= rate / 2
+        np.testing.assert_allclose(np.cos(2 * np.pi * tone * n / rate), np.cos(2 * np.pi * alias * n / rate), atol=1e-8)

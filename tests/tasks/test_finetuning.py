@@ -28,7 +28,7 @@ SETTINGS = replace(
     warmup_updates=2,
     hold_updates=2,
     freeze_context_updates=2,
-    mask_channel_length=4,
+    mask_feature_length=4,
     workers=0,
     log_every=1,
     evaluate_every=6,
@@ -140,7 +140,7 @@ def test_a_crop_is_a_piece_of_the_utterance_drawn_anew(little):
 
 
 def test_masks_stay_inside_the_utterance(task):
-    part = prepared(task(mask_time_prob=1.0, mask_channel_prob=0.1)).micro_batches[0].inputs
+    part = prepared(task(mask_time_prob=1.0, mask_time_length=1, mask_feature_prob=0.4)).micro_batches[0].inputs
     frames = CONFIG.frame_lengths(part["attention_mask"].sum(dim=1))  # (B,)
     real = torch.arange(int(frames.max())) < frames[:, None]  # (B, T)
     assert torch.equal(part["mask_time_indices"], real), "every frame starts a span, and no padding does"
@@ -240,7 +240,7 @@ def test_how_many_layers_are_trained(task, changes, counts):
         learner.losses(learner.model, work.micro_batches[0]).loss.backward()
         moved = [any(p.grad is not None for p in layer) for layer in learner.layers()]
         assert moved == [True] * counts[update] + [False] * (len(moved) - counts[update])
-        assert learner.info(update) == {"trained_layers": counts[update]}
+        assert learner.schedules(update) == {"trained_layers": counts[update]}
 
 
 def test_frozen_weights_stay_bit_for_bit_and_others_do_not(task, pretrained):
@@ -295,7 +295,7 @@ def test_an_interrupted_run_goes_on_to_the_same_bits_across_the_thaw(task, tmp_p
 
 def test_it_learns(task):
     changes = {"updates": 40, "warmup_updates": 4, "learning_rate": 5e-3, "freeze_context_updates": 0}
-    learner = task(**changes, mask_time_prob=0.0, mask_channel_prob=0.0, dropout=0.0, evaluate_every=40)
+    learner = task(**changes, mask_time_prob=0.0, mask_feature_prob=0.0, dropout=0.0, evaluate_every=40)
     records = list(Trainer(learner, learner.settings).records())
     assert records[-1]["loss"] < 0.6 * records[0]["loss"]
     assert {"dev_wer", "dev_cer"} <= records[-1].keys()
@@ -310,11 +310,11 @@ def test_a_checkpoint_has_model_and_vocabulary(task, tmp_path):
 
 
 def test_a_run_is_told_by_task_model_and_speech(task, little):
-    identity = task().identity()
+    identity = task().fingerprint()
     assert identity["objective"] == "SpeechRecognition"
-    assert task(seed=1).identity() == identity
-    assert task(dropout=0.2).identity() != identity
-    assert task(Corpus("other", little.train[:8])).identity() != identity
+    assert task(seed=1).fingerprint() == identity
+    assert task(dropout=0.2).fingerprint() != identity
+    assert task(Corpus("other", little.train[:8])).fingerprint() != identity
 
 
 @pytest.mark.parametrize(

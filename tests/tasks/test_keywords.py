@@ -38,7 +38,7 @@ SETTINGS = replace(
     batch_size=4,
     warmup_updates=1,
     hold_updates=1,
-    mask_channel_length=4,
+    mask_feature_length=4,
     workers=0,
     log_every=1,
     evaluate_every=4,
@@ -163,7 +163,7 @@ def test_predictions_come_in_the_order_of_the_corpus(task, little):
 
 @pytest.mark.slow
 def test_it_learns_which_tone_is_which(task):
-    no_masks = {"mask_time_prob": 0.0, "mask_channel_prob": 0.0, "dropout": 0.0}
+    no_masks = {"mask_time_prob": 0.0, "mask_feature_prob": 0.0, "dropout": 0.0}
     learner = task(updates=120, learning_rate=5e-3, freeze_encoder=False, log_every=120, evaluate_every=120, **no_masks)
     (record,) = Trainer(learner, learner.settings).records()
     assert record["dev_accuracy"] == 1

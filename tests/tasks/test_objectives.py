@@ -203,10 +203,10 @@ def test_a_resumed_run_is_the_same_run(little, tmp_path, kind):
 
 def test_the_objective_is_part_of_a_runs_identity(little):
     tasks = [make(kind, little) for kind in OBJECTIVES.values()]
-    assert len({task.identity()["objective"] for task in tasks}) == len(OBJECTIVES) == 4
-    assert tasks[0].identity()["objective"] == "masked contrastive"
+    assert len({task.fingerprint()["objective"] for task in tasks}) == len(OBJECTIVES) == 4
+    assert tasks[0].fingerprint()["objective"] == "masked contrastive"
     other = NextToken(CAUSAL, little.settings(), little.train, little.dev, Wav2Vec2ForPreTraining(CONFIG))
-    assert other.identity() != make(NextToken, little).identity()
+    assert other.fingerprint() != make(NextToken, little).fingerprint()
 
 
 @pytest.mark.parametrize("objective", ["masked", "next-step", "next-token", "joint-next-token"])

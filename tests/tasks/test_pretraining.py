@@ -15,7 +15,8 @@ from w2v2_teach.speech.audio import normalize
 from w2v2_teach.speech.by_name import JoinedCorpus
 from w2v2_teach.speech.corpora import Corpus
 from w2v2_teach.tasks.pretraining import RECIPES, CropDataset, Crops, PretrainingSettings, rows_of_each
-from w2v2_teach.training.batches import KEPT_HOURS, own_share
+from w2v2_teach.training.batches import KEPT_HOURS
+from w2v2_teach.training.distributed import own_share
 from w2v2_teach.training.settings import SettingsError
 
 
@@ -284,7 +285,7 @@ def test_the_encoders_gradient_is_scaled_and_no_other(little, factor):
 def test_the_temperature_by_hand(little):
     task = little.task(temperature_start=2.0, temperature_decay=0.5, temperature_min=0.3)
     assert [task.temperature(update) for update in range(5)] == [2, 1, 0.5, 0.3, 0.3]
-    assert task.info(1) == {"temperature": 1.0}
+    assert task.schedules(1) == {"temperature": 1.0}
     assert [prepare(task, update).micro_batches[0]["temperature"].item() for update in (0, 2)] == [2, 0.5]
     base = RECIPES["base"]
     halfway = base.temperature_start * base.temperature_decay**200_000
@@ -306,12 +307,12 @@ def test_evaluation_measures_dev_and_leaves_the_model_in_training(little):
 
 
 def test_a_run_is_told_by_model_and_speech(little):
-    identity = little.task().identity()
-    assert little.task(seed=1, workers=3).identity() == identity
-    assert little.task(replace(CONFIG, num_negatives=6)).identity() != identity
+    identity = little.task().fingerprint()
+    assert little.task(seed=1, workers=3).fingerprint() == identity
+    assert little.task(replace(CONFIG, num_negatives=6)).fingerprint() != identity
     task = little.task()
     task.train_corpus = Corpus(little.train.name, little.train[:11])
-    assert task.identity() != identity
+    assert task.fingerprint() != identity
 
 
 def test_a_model_follows_from_the_seed(little):

@@ -34,7 +34,7 @@ SETTINGS = replace(
     warmup_updates=1,
     hold_updates=1,
     crop_seconds=0.2,
-    mask_channel_length=4,
+    mask_feature_length=4,
     workers=0,
     log_every=1,
     evaluate_every=4,
@@ -115,7 +115,7 @@ def test_embeddings_come_in_the_order_of_the_corpus(task, little):
     embeddings = speaker_embeddings(model, little.train)
     assert not model.training
     assert embeddings.shape == (12, model.config.speaker_embedding_dim)
-    for batch in padded_batches(Corpus("two", [little.train[7], little.train[2]])):
+    for batch in padded_batches(Corpus("two", [little.train[7], little.train[2]]), model.config):
         with torch.no_grad():
             alone = model(batch.input_values, batch.attention_mask).embeddings.numpy()
         for name, row in zip(batch.ids, alone, strict=True):
@@ -158,7 +158,7 @@ def test_it_learns_two_speakers(little, pretrained, arcface):
     """Speakers that differ: of two utterances, each heard as often as it takes."""
     two = [replace(little.train[i % 2], id=f"{i}", speaker=f"s{i % 2}") for i in range(4)]
     settings = replace(SETTINGS, updates=60, learning_rate=5e-3, crop_seconds=None, log_every=60, evaluate_every=60)
-    settings = replace(settings, mask_time_prob=0.0, mask_channel_prob=0.0, dropout=0.0, arcface=arcface, margin=0.1)
+    settings = replace(settings, mask_time_prob=0.0, mask_feature_prob=0.0, dropout=0.0, arcface=arcface, margin=0.1)
     corpus = Corpus("two", two)
     learner = SpeakerRecognition.begin(pretrained, settings, corpus, corpus)
     (record,) = Trainer(learner, settings).records()

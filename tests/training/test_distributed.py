@@ -24,7 +24,7 @@ def test_alone(monkeypatch):
         assert (distributed.rank(), distributed.count()) == (0, 1)
         x = torch.tensor([[1.0, 5.0], [3.0, 7.0]])
         assert distributed.sum_over_processes(x) is x
-        assert distributed.mean_over_batch(x).tolist() == [2, 6]
+        assert distributed.mean_over_processes(x.mean(dim=0), 2).tolist() == [2, 6]
 
 
 @pytest.mark.slow

@@ -298,7 +298,7 @@ def test_a_loss_that_is_no_number_stops_the_run(little, tmp_path, value):
     assert message.startswith("update 6: the loss is nan.")
     assert f"this one last: {', '.join(f'{norm:.3g}' for norm in norms)}, nan" in message
     assert f"Utterances of the batch: {', '.join(trainer.task.dataset[5].ids)}." in message
-    assert f"still those of update 5; the last state is in {tmp_path}/state.pt" in message
+    assert f"still those of update 5. The last state is in {tmp_path}/state.pt" in message
     assert (tmp_path / "state.pt").read_bytes() == saved
     assert RunFolder(tmp_path).load()["update"] == 4
     assert [line["update"] for line in metrics(tmp_path)] == [1, 2, 3, 4, 5]
@@ -306,7 +306,7 @@ def test_a_loss_that_is_no_number_stops_the_run(little, tmp_path, value):
 
 
 def test_a_learning_rate_that_is_far_too_high_is_told(little):
-    with pytest.raises(RunError, match=r"no state is kept\. A lower learning rate, a longer warm-up") as caught:
+    with pytest.raises(RunError, match=r"No state is kept\. A lower learning rate, a longer warm-up") as caught:
         run(little.trainer(learning_rate=1e30, updates=20, log_every=20))
     shown = str(caught.value).split("this one last: ")[1].split(". Utt")[0]
     assert len(shown.split(", ")) <= RECENT

@@ -39,7 +39,7 @@ def phone_frames(model: Wav2Vec2Model, corpus: Corpus, frames: int, seed: int = 
     model.eval()
     device = next(model.parameters()).device
     contexts, phones, speakers = [], [], []
-    for batch in padded_batches(corpus):
+    for batch in padded_batches(corpus, model.config):
         output = model(batch.input_values.to(device), batch.attention_mask.to(device))
         lengths = output.frame_mask.sum(dim=1).tolist()
         for utterance, c, T in zip(batch.utterances, output.last_hidden_state.cpu(), lengths, strict=True):

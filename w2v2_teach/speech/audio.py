@@ -158,6 +158,11 @@ def change_speed(waveform: torch.Tensor, factor: float) -> torch.Tensor:
     return torch.from_numpy(soxr.resample(waveform.numpy(), factor * SAMPLE_RATE, SAMPLE_RATE, quality="LQ"))
 
 
+def alias_frequency(tone: float, sample_rate: float) -> float:
+    """The lowest frequency whose samples are those of `tone`: its distance to the nearest multiple of the rate (Hz)."""
+    return abs(tone - sample_rate * round(tone / sample_rate))
+
+
 def pad_batch(waveforms: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
     """Normalize each waveform alone, so that its neighbors do not matter, then pad with zeros on the right.
 

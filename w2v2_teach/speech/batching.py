@@ -8,9 +8,10 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
-from torch import nn
 from torch.utils.data import DataLoader, Sampler
 
+from w2v2_teach.checkpoints import Pretrained
+from w2v2_teach.config import Wav2Vec2Config
 from w2v2_teach.speech.audio import pad_batch
 from w2v2_teach.speech.corpora import Corpus, Utterance
 
@@ -75,16 +76,21 @@ class LengthBucketBatchSampler(Sampler[list[int]]):
         yield from batches
 
 
-def padded_batches(corpus: Corpus) -> Iterator[Batch]:
-    """The whole corpus once, in batches of utterances of similar length: to measure on."""
+def padded_batches(corpus: Corpus, config: Wav2Vec2Config) -> Iterator[Batch]:
+    """The whole corpus once, in batches of utterances of similar length: to measure on.
+
+    Group norm (BASE) takes its mean and variance over padding as well: there, an utterance comes alone, so that what
+    is measured does not depend on its neighbors.
+    """
     lengths = [utterance.num_samples for utterance in corpus]
-    sampler = LengthBucketBatchSampler(lengths, BATCH_SIZE, shuffle=False)
+    alone = config.feat_extract_norm == "group"
+    sampler = LengthBucketBatchSampler(lengths, 1 if alone else BATCH_SIZE, shuffle=False)
     return iter(DataLoader(corpus, batch_sampler=sampler, collate_fn=collate))
 
 
 @torch.no_grad()
 def for_each_utterance(
-    model: nn.Module, corpus: Corpus, measure: Callable[[torch.Tensor, torch.Tensor], Iterable[Measured]]
+    model: Pretrained, corpus: Corpus, measure: Callable[[torch.Tensor, torch.Tensor], Iterable[Measured]]
 ) -> list[Measured]:
     """What `measure` finds for every utterance, in the order of the corpus; leaves the model in evaluation mode.
 
@@ -96,7 +102,7 @@ def for_each_utterance(
     model.eval()
     device = next(model.parameters()).device
     found: dict[str, Measured] = {}
-    for batch in padded_batches(corpus):
+    for batch in padded_batches(corpus, model.config):
         results = measure(batch.input_values.to(device), batch.attention_mask.to(device))
         found |= dict(zip(batch.ids, results, strict=True))
     return [found[utterance.id] for utterance in corpus]

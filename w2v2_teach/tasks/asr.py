@@ -24,7 +24,7 @@ from w2v2_teach.speech.batching import for_each_utterance
 from w2v2_teach.speech.corpora import Corpus, Utterance
 from w2v2_teach.speech.intervals import Interval
 from w2v2_teach.tasks.finetuning import Finetuning, FinetuningSettings, MicroBatch, begin_finetuning, speeds
-from w2v2_teach.training.trainer import Losses
+from w2v2_teach.training.task import Losses
 
 # What differs for TINY on two CPU cores. Its channels are a fifth of BASE's, and so are the spans over them.
 TINY_ASR_RECIPE = FinetuningSettings(
@@ -34,10 +34,10 @@ TINY_ASR_RECIPE = FinetuningSettings(
     warmup_updates=300,
     hold_updates=1_200,
     freeze_context_updates=100,
-    mask_time_prob=0.05,
+    mask_time_prob=0.25,
     mask_time_length=5,
-    mask_channel_prob=0.008,
-    mask_channel_length=16,
+    mask_feature_prob=0.128,
+    mask_feature_length=16,
     layerdrop=0.0,
 )
 

@@ -27,7 +27,7 @@ def contrastive_metrics(model: Wav2Vec2ForPreTraining, corpus: Corpus, seed: int
     device = next(model.parameters()).device
     generator = torch.Generator(device).manual_seed(seed)
     loss, correct, frames = 0.0, 0, 0
-    for batch in padded_batches(corpus):
+    for batch in padded_batches(corpus, model.config):
         attention_mask = batch.attention_mask.to(device)  # (B, L)
         mask = time_mask(model.config.frame_lengths(attention_mask.sum(dim=1)), model.config, generator)  # (B, T)
         negatives = sample_negatives(mask, model.config.num_negatives, generator)

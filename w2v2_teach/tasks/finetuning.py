@@ -19,10 +19,11 @@ from w2v2_teach.model import Wav2Vec2Model
 from w2v2_teach.speech.audio import change_speed, pad_batch
 from w2v2_teach.speech.batching import Batch
 from w2v2_teach.speech.corpora import Corpus, Utterance
-from w2v2_teach.tasks.encoder_memory import remember_frozen_encoder
-from w2v2_teach.training.batches import UpdateBatches, own_share
-from w2v2_teach.training.settings import SettingsError, TrainingSettings, setting
-from w2v2_teach.training.trainer import Losses, UpdateInputs
+from w2v2_teach.tasks.encoder_cache import FrozenEncoderCache
+from w2v2_teach.training.batches import KEPT_HOURS, UpdateBatches
+from w2v2_teach.training.distributed import own_share
+from w2v2_teach.training.settings import ADAM, SettingsError, TrainingSettings, setting
+from w2v2_teach.training.task import Losses, UpdateInputs
 
 Model = TypeVar("Model", bound=Pretrained)
 
@@ -41,10 +42,10 @@ class FinetuningSettings(TrainingSettings):
     unfreeze_every: int = setting(0, "then one more layer from the top every so many updates; 0: all at once (ULMFiT)")
     rate_decay: float = setting(1.0, "factor on the learning rate from each layer to the one below (ULMFiT: 1/2.6)")
     speed: float = setting(0.0, "by how much an utterance may be faster or slower each time, as a share")
-    mask_time_prob: float = setting(0.075, "p, share of frames that start a masked span")
+    mask_time_prob: float = setting(0.75, "p·M, the share of frames that spans would mask if none overlapped")
     mask_time_length: int = setting(10, "M, frames in a span")
-    mask_channel_prob: float = setting(0.004, "share of channels that start a span set to zero")
-    mask_channel_length: int = setting(64, "channels in a span")
+    mask_feature_prob: float = setting(0.256, "the share of channels that spans would set to zero if none overlapped")
+    mask_feature_length: int = setting(64, "channels in a span")
     dropout: float = setting(0.1, "in the context network and before the head")
     layerdrop: float = setting(0.1, "chance that training skips a whole Transformer layer")
 
@@ -55,9 +56,9 @@ class FinetuningSettings(TrainingSettings):
             self.require(name, getattr(self, name) >= 0, "0 or more")
         self.require("rate_decay", 0 < self.rate_decay <= 1, "in (0, 1]")
         self.require("speed", 0 <= self.speed < 1, "in [0, 1)")
-        for name in ("mask_time_prob", "mask_channel_prob", "dropout", "layerdrop"):
+        for name in ("mask_time_prob", "mask_feature_prob", "dropout", "layerdrop"):
             self.require(name, 0 <= getattr(self, name) <= 1, "in [0, 1]")
-        for name in ("mask_time_length", "mask_channel_length"):
+        for name in ("mask_time_length", "mask_feature_length"):
             self.require(name, getattr(self, name) >= 1, "1 or more")
 
 
@@ -104,6 +105,11 @@ def begin_finetuning(model_class: type[Model], start: str, settings: FinetuningS
         names = model.wav2vec2.state_dict().keys()  # fewer than there are, where `head` keeps the lower layers only
         model.wav2vec2.load_state_dict({k: v for k, v in pretrained.state_dict().items() if k in names})
     return model
+
+
+def spans(lengths: Tensor, prob: float, length: int, generator: torch.Generator) -> Tensor:
+    """`span_mask` with `prob` = p·M, as in the model's configuration and in Hugging Face's; no span where p is 0."""
+    return span_mask(lengths, prob / length, length, 0, generator)
 
 
 class LabeledBatches(UpdateBatches):
@@ -153,7 +159,8 @@ class Finetuning:
     """
 
     progress_metrics: tuple[str, ...] = ("loss",)
-    may_freeze = True
+    optimizer_settings: ClassVar = ADAM
+    skips_parameters = True  # the head alone learns at first
     recipes: ClassVar[dict[str, FinetuningSettings]]  # "base": the paper's, "tiny": for two CPU cores
 
     def __init__(self, model: Pretrained, settings: FinetuningSettings, train: Corpus, dev: Corpus) -> None:
@@ -165,7 +172,8 @@ class Finetuning:
         self.dataset = LabeledBatches(train, settings, fill=True)
         if settings.freeze_encoder:
             model.wav2vec2.feature_extractor.requires_grad_(False)
-        remember_frozen_encoder(model.wav2vec2, settings, train.hours)
+        whole = settings.freeze_encoder and settings.crop_seconds is None and model.config.feat_extract_norm == "layer"
+        self.encoder_cache = FrozenEncoderCache(model.wav2vec2) if whole and train.hours <= KEPT_HOURS else None
 
     # --- what a subclass adds -----------------------------------------------------------------------------------------
 
@@ -233,36 +241,42 @@ class Finetuning:
         s, shape, device = self.settings, self.model.config, generator.device
         frames = shape.frame_lengths(batch.attention_mask.sum(dim=1)).to(device)  # (B,)
         channels = torch.full_like(frames, shape.hidden_size)  # (B,)
-        mask_time = span_mask(frames, s.mask_time_prob, s.mask_time_length, 0, generator)  # (B, T)
-        mask_channels = span_mask(channels, s.mask_channel_prob, s.mask_channel_length, 0, generator)  # (B, D)
+        mask_time = spans(frames, s.mask_time_prob, s.mask_time_length, generator)  # (B, T)
+        mask_features = spans(channels, s.mask_feature_prob, s.mask_feature_length, generator)  # (B, D)
         own = own_share(s.batch_size)
         size = (own.stop - own.start) // s.accumulate
         micro_batches = []
         for start in range(own.start, own.stop, size):
             here = slice(start, start + size)
+            input_values = batch.input_values[here].to(device)
             inputs = {
-                "input_values": batch.input_values[here].to(device),
+                "input_values": input_values,
                 "attention_mask": batch.attention_mask[here].to(device),
                 "mask_time_indices": mask_time[here],
-                "mask_feature_indices": mask_channels[here],
+                "mask_feature_indices": mask_features[here],
+                "latents": None if self.encoder_cache is None else self.encoder_cache(input_values),
             }
             micro_batches.append(MicroBatch(inputs, batch.utterances[here]))
         return UpdateInputs(
             micro_batches, self.items(batch.utterances), int(batch.attention_mask.sum()) / SAMPLE_RATE / 3600
         )
 
+    def compile(self) -> None:
+        """Compile the feature encoder: it has most of the small operations that compilation joins."""
+        self.model.wav2vec2.feature_extractor.compile()
+
     def adjust_gradients(self) -> None:
         """Nothing to change."""
 
-    def info(self, update: int) -> dict[str, float]:
-        """What else stands in a record."""
+    def schedules(self, update: int) -> dict[str, float]:
+        """How many layers learn, counted from the top."""
         return {"trained_layers": self.trained_layers(update)}
 
     def export(self, folder: Path) -> None:
         """Write what `from_pretrained` loads."""
         self.model.save_pretrained(folder)
 
-    def identity(self) -> dict[str, Any]:
+    def fingerprint(self) -> dict[str, Any]:
         """The task, the model's configuration and the speech."""
         corpora = {name: repr(corpus) for name, corpus in (("train", self.train_corpus), ("dev", self.dev))}
         return {"objective": type(self).__name__, "config": self.model.config.to_dict(), **corpora}

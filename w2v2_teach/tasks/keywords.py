@@ -17,7 +17,7 @@ from w2v2_teach.speech.batching import for_each_utterance
 from w2v2_teach.speech.corpora import DIGITS, Corpus, Utterance
 from w2v2_teach.speech.intervals import Interval
 from w2v2_teach.tasks.finetuning import Finetuning, LayerSumSettings, MicroBatch, begin_finetuning
-from w2v2_teach.training.trainer import Losses
+from w2v2_teach.training.task import Losses
 
 COMMANDS = ("yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go")
 KEYWORDS = (*DIGITS, *COMMANDS)
@@ -62,8 +62,8 @@ TINY_KEYWORD_RECIPE = LayerSumSettings(
     hold_updates=200,
     mask_time_prob=0.0,  # a word is hardly longer than a few spans
     mask_time_length=5,
-    mask_channel_prob=0.0,
-    mask_channel_length=16,
+    mask_feature_prob=0.0,
+    mask_feature_length=16,
     speed=0.15,
 )
 

@@ -27,9 +27,9 @@ from w2v2_teach.speech.batching import padded_batches
 from w2v2_teach.speech.corpora import Corpus
 from w2v2_teach.tasks.evaluation import contrastive_metrics
 from w2v2_teach.tasks.pretraining import Crops, Pretraining, PretrainingSettings
-from w2v2_teach.training.batches import own_share
+from w2v2_teach.training.distributed import mean_over_processes, own_share
 from w2v2_teach.training.settings import SettingsError
-from w2v2_teach.training.trainer import Losses, UpdateInputs
+from w2v2_teach.training.task import Losses, UpdateInputs
 
 TEACHER = "tiny-pretrained"  # the default model whose codes are the tokens
 
@@ -86,11 +86,11 @@ class CausalPretraining(Pretraining):
 
     def with_penalty(self, output: NextStepOutput | NextTokenOutput, N: int, sums: dict[str, Tensor]) -> Losses:
         """The loss of N predictions with the feature penalty, as in `Pretraining.losses`."""
-        penalty = feature_penalty(output.latents)
+        penalty = mean_over_processes(feature_penalty(output.latents), len(output.latents))
         sums = {name: total.detach() for name, total in {**sums, "feature_penalty": N * penalty}.items()}
         return Losses(output.loss + self.settings.feature_penalty * N * penalty, sums)
 
-    def info(self, _update: int) -> dict[str, float]:
+    def schedules(self, _update: int) -> dict[str, float]:
         """No further numbers: these tasks have no temperature to report."""
         return {}
 
@@ -179,9 +179,9 @@ class NextToken(CausalPretraining):
         self.model.train()
         return metrics
 
-    def identity(self) -> dict[str, Any]:
+    def fingerprint(self) -> dict[str, Any]:
         """The model's configuration, the speech, and the teacher's configuration."""
-        return {**super().identity(), "teacher": self.teacher.config.to_dict()}
+        return {**super().fingerprint(), "teacher": self.teacher.config.to_dict()}
 
 
 class JointNextToken(CausalPretraining):
@@ -244,7 +244,7 @@ def next_step_metrics(model: Wav2Vec2ForNextStep, corpus: Corpus, seed: int = 0)
     device = next(model.parameters()).device
     generator = torch.Generator(device).manual_seed(seed)
     loss, correct, predicted = 0.0, Counter(), Counter()
-    for batch in padded_batches(corpus):
+    for batch in padded_batches(corpus, model.config):
         attention_mask = batch.attention_mask.to(device)  # (B, L)
         lengths = model.config.frame_lengths(attention_mask.sum(dim=1))  # (B,)
         real = torch.arange(int(lengths.max()), device=device) < lengths[:, None]  # (B, T)
@@ -277,7 +277,7 @@ def next_token_metrics(
     device = next(model.parameters()).device
     teacher.to(device)
     loss, correct, repeated, tokens = 0.0, 0, 0, 0
-    for batch in padded_batches(corpus):
+    for batch in padded_batches(corpus, model.config):
         x, attention_mask = batch.input_values.to(device), batch.attention_mask.to(device)  # (B, L)
         codes = teacher.codes(x)  # (B, T, G)
         output = model(x, codes, attention_mask)

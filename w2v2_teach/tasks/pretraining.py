@@ -17,14 +17,15 @@ from w2v2_teach.config import SAMPLE_RATE, Wav2Vec2Config
 from w2v2_teach.feature_encoder import receptive_field
 from w2v2_teach.losses import feature_penalty, sample_negatives
 from w2v2_teach.masking import time_mask
-from w2v2_teach.model import Wav2Vec2ForPreTraining
+from w2v2_teach.model import Wav2Vec2ForPreTraining, Wav2Vec2ForPreTrainingOutput
 from w2v2_teach.quantizer import gumbel_noise, perplexity
 from w2v2_teach.speech.corpora import Corpus
 from w2v2_teach.tasks.evaluation import contrastive_metrics
-from w2v2_teach.training.batches import UpdateBatches, own_share
+from w2v2_teach.training.batches import UpdateBatches
+from w2v2_teach.training.distributed import mean_over_processes, own_share
 from w2v2_teach.training.schedules import gumbel_temperature
-from w2v2_teach.training.settings import SettingsError, TrainingSettings, setting
-from w2v2_teach.training.trainer import Losses, UpdateInputs
+from w2v2_teach.training.settings import ADAM, SettingsError, TrainingSettings, setting
+from w2v2_teach.training.task import Losses, UpdateInputs
 
 
 @dataclass(frozen=True)
@@ -166,12 +167,13 @@ class Pretraining:
     objective = "masked contrastive"
     model_class: ClassVar[type[Pretrained]] = Wav2Vec2ForPreTraining
     progress_metrics: tuple[str, ...] = ("loss", "accuracy", "code_perplexity")
-    may_freeze = False
+    optimizer_settings: ClassVar = ADAM
 
     def __init__(self, config: Wav2Vec2Config, settings: PretrainingSettings, train: Corpus, dev: Corpus) -> None:
         torch.manual_seed(settings.seed)
         self.config, self.settings, self.train_corpus, self.dev = config, settings, train, dev
         self.model = self.model_class(config)
+        self.skips_parameters = config.layerdrop > 0
         self.dataset = CropDataset(train, config, settings, self.min_frames)
 
     @property
@@ -218,10 +220,10 @@ class Pretraining:
         return UpdateInputs(micro_batches, len(negatives), rows * batch.input_values.shape[1] / SAMPLE_RATE / 3600)
 
     def losses(self, model: nn.Module, micro_batch: dict[str, Tensor]) -> Losses:
-        """The sum that is minimized, and what a reader wants to see, each a sum over the masked frames."""
-        output = model(**micro_batch)
+        """The loss of equation 2 with fairseq's feature penalty, and metrics, each a sum over the masked frames."""
+        output = averaged_over_processes(model(**micro_batch))
         N = output.num_masked
-        penalty = feature_penalty(output.latents)
+        penalty = mean_over_processes(feature_penalty(output.latents), len(output.latents))
         sums = {
             "contrastive_loss": output.contrastive_loss,
             "accuracy": output.num_correct,
@@ -239,6 +241,10 @@ class Pretraining:
         """Every weight, all alike."""
         return [{"params": list(self.model.parameters()), "factor": 1.0}]
 
+    def compile(self) -> None:
+        """Compile the feature encoder: it has most of the small operations that compilation joins."""
+        self.model.wav2vec2.feature_extractor.compile()
+
     def adjust_gradients(self) -> None:
         """Scale the feature encoder's gradient; fairseq does so on the way back, at z, which comes to the same."""
         if self.settings.encoder_gradient != 1:
@@ -250,8 +256,8 @@ class Pretraining:
         s = self.settings
         return gumbel_temperature(update, s.temperature_start, s.temperature_decay, s.temperature_min)
 
-    def info(self, update: int) -> dict[str, float]:
-        """What else stands in a record."""
+    def schedules(self, update: int) -> dict[str, float]:
+        """The Gumbel temperature."""
         return {"temperature": self.temperature(update)}
 
     def evaluate(self) -> dict[str, float]:
@@ -266,7 +272,18 @@ class Pretraining:
         """Write what `from_pretrained` loads."""
         self.model.save_pretrained(folder)
 
-    def identity(self) -> dict[str, Any]:
+    def fingerprint(self) -> dict[str, Any]:
         """The model's configuration and the speech."""
         corpora = {name: repr(corpus) for name, corpus in (("train", self.train_corpus), ("dev", self.dev))}
         return {"objective": self.objective, "config": self.config.to_dict(), **corpora}
+
+
+def averaged_over_processes(output: Wav2Vec2ForPreTrainingOutput) -> Wav2Vec2ForPreTrainingOutput:
+    """The output with the quantizer's average distributions taken over the masked frames of all processes.
+
+    Their perplexity, and thus the diversity loss, is that of the whole batch: the mean of the processes' perplexities
+    would be smaller.
+    """
+    quantized, N = output.quantized, output.num_masked
+    code_probs, mean_probs = (mean_over_processes(p, N) for p in (quantized.code_probs, quantized.mean_probs))
+    return replace(output, quantized=quantized._replace(code_probs=code_probs, mean_probs=mean_probs))

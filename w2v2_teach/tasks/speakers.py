@@ -17,15 +17,15 @@ from w2v2_teach.speech.batching import for_each_utterance
 from w2v2_teach.speech.corpora import Corpus
 from w2v2_teach.tasks.finetuning import Finetuning, LayerSumSettings, MicroBatch, begin_finetuning
 from w2v2_teach.training.settings import setting
-from w2v2_teach.training.trainer import Losses
+from w2v2_teach.training.task import Losses
 
 
 @dataclass(frozen=True)
 class SpeakerSettings(LayerSumSettings):
     """`LayerSumSettings` and ArcFace's own. The defaults are common in speaker verification."""
 
-    mask_time_prob: float = setting(0.0, "p, share of frames that start a masked span")
-    mask_channel_prob: float = setting(0.0, "share of channels that start a span set to zero")
+    mask_time_prob: float = setting(0.0, "p·M, the share of frames that spans would mask if none overlapped")
+    mask_feature_prob: float = setting(0.0, "the share of channels that spans would set to zero if none overlapped")
     dropout: float = setting(0.2, "on the pooled statistics")
     crop_seconds: float | None = setting(3.0, "longest piece of an utterance that is heard at once, in seconds")
     embedding_dim: int = setting(512, "E, numbers in an embedding")
@@ -52,7 +52,7 @@ TINY_SPEAKER_RECIPE = SpeakerSettings(
     crop_seconds=1.5,
     speed=0.0,  # at another speed it would sound like another speaker
     mask_time_length=5,
-    mask_channel_length=16,
+    mask_feature_length=16,
     dropout=0.3,
     keep_layers=1,
     embedding_dim=128,

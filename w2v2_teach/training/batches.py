@@ -1,4 +1,4 @@
-"""Which utterances belong to which update, and which rows of a batch belong to which process."""
+"""Which utterances belong to which update."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ KEPT_HOURS = 2.0
 
 
 class UpdateBatches(Dataset):
-    """Item u is this process's share of the batch of update u; a subclass says what of its utterances is heard.
+    """Item u is made of the utterances of update u; a subclass says which pieces of them are read.
 
     In an epoch every utterance comes once. What is over after the last whole batch is left out, or, with `fill`,
     filled up with utterances of that epoch's other batches.
@@ -28,7 +28,7 @@ class UpdateBatches(Dataset):
 
     def __init__(self, utterances: Sequence[Utterance], settings: TrainingSettings, fill: bool = False) -> None:
         self.utterances, self.settings, self.fill = utterances, settings, fill
-        self.share = own_share(settings.batch_size)  # now: the loader's workers belong to no process group
+        self.share = distributed.own_share(settings.batch_size)  # now: a loader's worker is in no process group
         self._sampler = LengthBucketBatchSampler(
             [u.num_samples for u in utterances], settings.batch_size, settings.seed
         )
@@ -64,9 +64,3 @@ class UpdateBatches(Dataset):
         if index not in self._kept:
             self._kept[index] = normalize(self.utterances[index].waveform())
         return self._kept[index][piece]
-
-
-def own_share(rows: int) -> slice:
-    """Which rows of a batch this process works on."""
-    size = rows // distributed.count()
-    return slice(distributed.rank() * size, (distributed.rank() + 1) * size)

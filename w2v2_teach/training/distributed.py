@@ -1,15 +1,15 @@
-"""Training with several processes, one a device, as `torchrun` starts them."""
+"""Training with several processes, one a device, as `torchrun` starts them: the one place where they talk."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from torch.distributed.nn.functional import all_reduce
 
 
 @contextmanager
@@ -39,12 +39,45 @@ def count() -> int:
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
+def own_share(rows: int) -> slice:
+    """The rows of a batch that this process works on."""
+    size = rows // count()
+    return slice(rank() * size, (rank() + 1) * size)
+
+
+class _Sum(torch.autograd.Function):
+    """y = Σ x over the processes; each process holds a part of the loss, so the gradient of x is a sum as well."""
+
+    @staticmethod
+    def forward(_ctx: Any, x: Tensor) -> Tensor:
+        return _all_reduced(x)
+
+    @staticmethod
+    def backward(_ctx: Any, gradient: Tensor) -> Tensor:
+        return _all_reduced(gradient)
+
+
+def _all_reduced(x: Tensor) -> Tensor:
+    total = x.clone(memory_format=torch.contiguous_format)
+    dist.all_reduce(total)
+    return total
+
+
 def sum_over_processes(x: Tensor) -> Tensor:
     """The sum of `x` over all processes, with gradients; `x` itself where there is only one."""
-    return all_reduce(x) if dist.is_initialized() else x
+    return _Sum.apply(x) if dist.is_initialized() else x
 
 
-def mean_over_batch(x: Tensor) -> Tensor:
-    """(N, ...) → (...), the mean over the frames of all processes, each of which may hold another number N."""
-    frames = torch.tensor(float(len(x)), device=x.device)
-    return sum_over_processes(x.sum(dim=0)) / sum_over_processes(frames)
+def mean_over_processes(mean: Tensor, number: int) -> Tensor:
+    """The mean over the items of all processes, from this one's mean over its `number` items, with gradients."""
+    if not dist.is_initialized():
+        return mean
+    numbers = torch.tensor(float(number), device=mean.device)
+    return sum_over_processes(number * mean) / sum_over_processes(numbers)
+
+
+def any_process(condition: bool, device: torch.device) -> bool:
+    """Is the condition true in at least one process? All processes have to ask."""
+    if not dist.is_initialized():
+        return condition
+    return bool(sum_over_processes(torch.tensor(float(condition), device=device)) > 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from types import FrameType
@@ -34,7 +35,10 @@ class StopRequest:
         self.asked = True
 
 
-def ignore_interrupts(_worker: int) -> None:
-    """For a loader's worker, which Ctrl-C reaches as well: it lives on, so that the update at hand can be finished."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+def leave_process_group(_worker: int) -> None:
+    """For a loader's worker: in a session of its own, Ctrl-C and signals to the group do not reach it.
+
+    It lives on until the trainer, which finishes the present update, ends it by SIGTERM.
+    """
+    if hasattr(os, "setsid"):  # not on Windows
+        os.setsid()

@@ -8,6 +8,8 @@ from typing import Any
 
 from w2v2_teach.errors import CourseError
 
+ADAM = {"betas": (0.9, 0.98), "eps": 1e-6}  # of all the paper's trainings, from fairseq's recipes
+
 
 class SettingsError(CourseError, ValueError):
     """A setting that makes no sense, or that differs from the run that is to be resumed."""

@@ -1,20 +1,20 @@
 """One training loop for every task: updates, metrics, evaluation, checkpoints, resuming, several processes.
 
-All chance comes from (seed, update): two runs with the same settings are the same run, wherever they were interrupted,
-and the state on disk needs no generator beside the number of the update. For that, each update seeds torch's global
-generator.
+All random numbers come from (seed, update): two runs with the same settings are the same run, wherever they were
+interrupted, and the state on disk needs only the number of the update. For that, each update seeds
+torch's global generator.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,65 +23,19 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, Dataset
 from tqdm.auto import tqdm
 
+from w2v2_teach.speech.audio import AudioError
 from w2v2_teach.training import distributed
-from w2v2_teach.training.interrupts import StopRequest, ignore_interrupts
+from w2v2_teach.training.interrupts import StopRequest, leave_process_group
 from w2v2_teach.training.run_folder import RunError, RunFolder
 from w2v2_teach.training.schedules import learning_rate
 from w2v2_teach.training.settings import SettingsError, TrainingSettings
+from w2v2_teach.training.task import Task
 
 RECENT = 10  # gradient norms that an error report shows
 
 
 class Interrupted(RunError):
     """Somebody asked the training to stop; it has done so after a whole update, and saved."""
-
-
-class Losses(NamedTuple):
-    """What a task computes of one micro-batch of N items (masked frames, for instance)."""
-
-    loss: Tensor  # what is minimized, summed over the items
-    sums: dict[str, Tensor]  # what is looked at, summed over the items
-
-
-class UpdateInputs(NamedTuple):
-    """What this process has to do in one update."""
-
-    micro_batches: Sequence[Any]  # as `Task.losses` takes them
-    items: int  # N of the whole update, over all micro-batches and processes
-    hours: float  # of audio, likewise
-
-
-class Task(Protocol):
-    """What is trained, on what, by which loss."""
-
-    model: nn.Module
-    progress_metrics: tuple[str, ...]  # the metrics that the progress bar shows
-    may_freeze: bool  # are there updates that leave some of the parameters as they are?
-    dataset: Dataset  # item u is this process's share of the batch of update u, with the `ids` of its utterances
-
-    def prepare(self, batch: Any, update: int, generator: torch.Generator) -> UpdateInputs:
-        """Draw what is random, and divide the batch into micro-batches on the generator's device."""
-
-    def losses(self, model: nn.Module, micro_batch: Any) -> Losses:
-        """Run the model, which may be wrapped, on one micro-batch."""
-
-    def parameter_groups(self) -> list[dict[str, Any]]:
-        """What is trained: `params`, and the `factor` on the learning rate that they get."""
-
-    def adjust_gradients(self) -> None:
-        """Change the gradients before they are clipped and used."""
-
-    def info(self, update: int) -> dict[str, float]:
-        """What else is to stand in the record of an update: schedules of the task's own."""
-
-    def evaluate(self) -> dict[str, float]:
-        """Metrics on speakers that are not trained on."""
-
-    def export(self, folder: Path) -> None:
-        """Write a checkpoint that `from_pretrained` loads."""
-
-    def identity(self) -> dict[str, Any]:
-        """What a run must have in common with the one that it resumes, besides its settings."""
 
 
 class Trainer:
@@ -114,21 +68,20 @@ class Trainer:
         self.folder = RunFolder(folder) if folder is not None else None
         self.update = 0  # updates done
         self.hours = 0.0  # of audio heard
-        self._sums: Counter[str] = Counter()  # since the last record
+        self._sums: Counter[str] = Counter()  # of metrics, since the last record
         self._norms: deque[float] = deque(maxlen=RECENT)  # of the latest gradients
-        self._since = 0.0  # when the update at hand began, waiting for its batch included
+        self._since = 0.0  # when the present update began, waiting for its batch included
         self._stop = StopRequest()
         task.model.to(self.device)
         self.optimizer = torch.optim.AdamW(
             task.parameter_groups(),
-            lr=0.0,
-            betas=(0.9, 0.98),
-            eps=1e-6,
+            lr=0.0,  # set before each step
             weight_decay=settings.weight_decay,
             fused=True,  # one pass over the weights in place of ten
+            **task.optimizer_settings,
         )
-        if settings.compile:  # where most of the small operations are that compilation joins
-            task.model.wav2vec2.feature_extractor.compile()
+        if settings.compile:
+            task.compile()
         self._model: nn.Module = task.model
 
     def start(self, resume: bool = False) -> None:
@@ -146,7 +99,7 @@ class Trainer:
             return
         state = self.folder.load()
         self.settings.require_same(state["settings"])
-        if state["identity"] != self.task.identity():
+        if state["fingerprint"] != self.task.fingerprint():
             raise SettingsError(f"{self.folder.path} holds a run of another model, or on other speech.")
         self.task.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
@@ -163,7 +116,7 @@ class Trainer:
                     "model": self.task.model.state_dict(),
                     "optimizer": self.optimizer.state_dict(),
                     "settings": asdict(self.settings),
-                    "identity": self.task.identity(),
+                    "fingerprint": self.task.fingerprint(),
                 }
             )
 
@@ -186,8 +139,8 @@ class Trainer:
         s = self.settings
         with self._logging(), self._stop, self._parallel():
             self._since = time.perf_counter()
-            for batch in self._loader():
-                stop = self._do_update(batch)
+            for batch in self._batches():
+                stop = self.run_update(batch)
                 record = None
                 if self._due(s.log_every) or self._due(s.evaluate_every):
                     record = self._record()
@@ -205,39 +158,42 @@ class Trainer:
                 self._since = time.perf_counter()
         self._export("model")
 
-    def _do_update(self, batch: Any) -> bool:
-        """Forward, backward and optimizer on one batch; returns whether any process was asked to stop."""
+    def run_update(self, batch: Any) -> bool:
+        """Forward, backward and one step of the optimizer; returns whether any process was asked to stop."""
         s = self.settings
         torch.manual_seed(seed_of(s.seed, self.update, distributed.rank()))  # dropout differs between processes
         generator = torch.Generator(self.device).manual_seed(seed_of(s.seed, self.update))  # masks do not
-        work = self.task.prepare(batch, self.update, generator)
+        inputs = self.task.prepare(batch, self.update, generator)
 
-        sums: Counter[str] = Counter()
-        for i, micro_batch in enumerate(work.micro_batches):
-            more = i + 1 < len(work.micro_batches)
+        sums: dict[str, Tensor] = defaultdict(lambda: torch.zeros((), dtype=torch.float64, device=self.device))
+        for i, micro_batch in enumerate(inputs.micro_batches):
+            more = i + 1 < len(inputs.micro_batches)
             with self._model.no_sync() if more and distributed.count() > 1 else nullcontext():
                 with torch.autocast(self.device.type, torch.bfloat16, enabled=s.bf16):
-                    loss, parts = self.task.losses(self._model, micro_batch)
+                    loss, metrics = self.task.losses(self._model, micro_batch)
                 # over all items, divided by their number; but DistributedDataParallel divides by its processes
-                (loss * distributed.count() / work.items).backward()
-            for name, part in {"loss": loss.detach(), **parts}.items():
-                sums[name] += float(part)
+                (loss * distributed.count() / inputs.items).backward()
+            for name, value in {"loss": loss.detach(), **metrics}.items():
+                sums[name] = sums[name] + value
         self.task.adjust_gradients()
-        norm = nn.utils.clip_grad_norm_(self.task.model.parameters(), s.clip_grad_norm or math.inf).item()
-        self._norms.append(norm)
+        norm = nn.utils.clip_grad_norm_(self.task.model.parameters(), s.clip_grad_norm or math.inf)
 
-        sums = _summed_over_processes({**sums, "stop": self._stop.asked}, self.device)
-        stop = sums.pop("stop") > 0
-        if not math.isfinite(sums["loss"]) or not math.isfinite(norm):
-            raise RunError(self._what_led_here(sums["loss"] / work.items, batch.ids))
+        sums["stop"] = sums["stop"] + self._stop.asked
+        totals = distributed.sum_over_processes(torch.stack([*sums.values()]))
+        *values, grad_norm = torch.cat([totals, norm[None].double()]).tolist()  # the one wait for the device
+        numbers = dict(zip(sums, values, strict=True))
+        stop = numbers.pop("stop") > 0
+        self._norms.append(grad_norm)
+        if not math.isfinite(numbers["loss"]) or not math.isfinite(grad_norm):
+            raise RunError(self._what_led_here(numbers["loss"] / inputs.items, batch.ids))
         for group in self.optimizer.param_groups:
             group["lr"] = group["factor"] * learning_rate(s, self.update)
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.update += 1
-        self.hours += work.hours
-        sums |= {"items": work.items, "updates": 1, "grad_norm": norm, "seconds": time.perf_counter() - self._since}
-        self._sums.update(sums)
+        self.hours += inputs.hours
+        numbers |= {"items": inputs.items, "updates": 1, "grad_norm": grad_norm}
+        self._sums.update(numbers | {"seconds": time.perf_counter() - self._since})
         return stop
 
     def _record(self) -> dict[str, float]:
@@ -248,7 +204,7 @@ class Trainer:
         return {
             "update": self.update,
             **{name: total / items for name, total in sums.items()},
-            **self.task.info(self.update - 1),
+            **self.task.schedules(self.update - 1),
             "learning_rate": learning_rate(self.settings, self.update - 1),
             "grad_norm": grad_norm / updates,
             "seconds_per_update": seconds / updates,
@@ -258,18 +214,28 @@ class Trainer:
     def _due(self, every: int) -> bool:
         return self.update % every == 0 or self.update == self.settings.updates
 
-    def _loader(self) -> DataLoader:
-        """The batches from the present update on, read by background workers."""
+    def _batches(self) -> Iterator[Any]:
+        """The batches from the present update on, read by background workers.
+
+        Raises:
+            RunError: a recording cannot be read, here or by another process; the state has been saved.
+        """
         workers = self.settings.workers
-        return DataLoader(
-            self.task.dataset,
+        loader = DataLoader(
+            _Readable(self.task.dataset),
             batch_size=None,  # an item is a batch
             sampler=range(self.update, self.settings.updates),
             num_workers=workers,
             prefetch_factor=4 if workers else None,
-            worker_init_fn=ignore_interrupts,
+            worker_init_fn=leave_process_group,
             pin_memory=self.device.type == "cuda",
         )
+        for batch in loader:
+            error = batch if isinstance(batch, AudioError) else None
+            if distributed.any_process(error is not None, self.device):
+                self.save()
+                raise RunError(f"{error or 'Another process could not read a recording.'} {self._what_is_kept()}")
+            yield batch
 
     def _log(self, record: dict[str, float]) -> None:
         if distributed.rank() == 0 and self.folder is not None:
@@ -291,8 +257,7 @@ class Trainer:
             yield
             return
         model = self.task.model
-        may_skip = model.config.layerdrop > 0 or self.task.may_freeze  # then there is no gradient to wait for
-        self._model = DistributedDataParallel(model, find_unused_parameters=may_skip)
+        self._model = DistributedDataParallel(model, find_unused_parameters=self.task.skips_parameters)
         try:
             yield
         finally:
@@ -313,10 +278,13 @@ class Trainer:
         norms = ", ".join(f"{norm:.3g}" for norm in self._norms)
         return (
             f"update {self.update + 1}: the loss is {loss:.3g}. Norms of the latest gradients, this one last: {norms}. "
-            f"Utterances of the batch: {', '.join(ids)}. The weights are still those of update {self.update}; "
-            f"{'no state is kept' if self.folder is None else f'the last state is in {self.folder.state_file}'}. "
+            f"Utterances of the batch: {', '.join(ids)}. The weights are still those of update {self.update}. "
+            f"{self._what_is_kept()} "
             "A lower learning rate, a longer warm-up or clip_grad_norm may help."
         )
+
+    def _what_is_kept(self) -> str:
+        return "No state is kept." if self.folder is None else f"The last state is in {self.folder.state_file}."
 
     def _how_to_resume(self) -> str:
         done = f"stopped after update {self.update} of {self.settings.updates}"
@@ -330,8 +298,14 @@ def seed_of(*numbers: int) -> int:
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
 
 
-def _summed_over_processes(sums: dict[str, float], device: torch.device) -> dict[str, float]:
-    if distributed.count() == 1:
-        return sums
-    values = torch.tensor(list(sums.values()), dtype=torch.float64, device=device)
-    return dict(zip(sums, distributed.sum_over_processes(values).tolist(), strict=True))
+class _Readable(Dataset):
+    """A dataset that hands an `AudioError` over instead of raising it, which in a worker would add its traceback."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self.dataset = dataset
+
+    def __getitem__(self, index: int) -> Any:
+        try:
+            return self.dataset[index]
+        except AudioError as error:
+            return error

@@ -1,164 +1,195 @@
-"""Checks for notebook 02: lengths, receptive fields, a normalization by hand, and a stack of one's own."""
+"""Exercises of notebook 02: lengths, receptive fields, a normalization by hand, and a stack of one's own."""
 
 from __future__ import annotations
 
 import math
-import random
-from itertools import accumulate
+from typing import Any
 
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
 from w2v2_teach.config import BASE, NOTES
-from w2v2_teach.course.exercises import Answer, Wrong, call, exercise, expect, recognize
+from w2v2_teach.course.exercises import Answer, Exercise, Mistake, Wrong, call, whole
 
 Layers = tuple[int, ...]
 
-HOP, FIELD = 160, 400  # what exercise 5 asks for: a frame every 10 ms that sees 25 ms
+HOP, FIELD, MOST_LAYERS = 160, 400, 6  # what exercise 5 asks for: a frame every 10 ms that sees 25 ms
 
 
-@exercise(passed="Right: seven layers, walked from the last one to the first.")
-def check_shortest_waveform(answer: Answer) -> None:
-    """`answer(frames, kernels, strides)` is the smallest number of samples that gives so many frames."""
-    for frames, kernels, strides in (
-        (4, (3,), (1,)),
-        (1, BASE.conv_kernel, BASE.conv_stride),
-        (49, BASE.conv_kernel, BASE.conv_stride),
-        (3, (5, 2), (1, 4)),
-        (random.randint(2, 90), NOTES.conv_kernel, NOTES.conv_stride),
-    ):
-        samples = _samples_for(frames, kernels, strides)
-        got = call(answer, frames, kernels, strides)
-        case = f"For {frames} frames of kernels {kernels} and strides {strides}"
-        wrong_way = _samples_for(frames, kernels[::-1], strides[::-1])
-        mistakes = {
-            "start at the last layer, the one that makes the frames.": wrong_way,
-            "that is frames times hop; the last window is longer than one hop.": frames * math.prod(strides),
-        }
-        recognize(got, samples, {f"{case}: {message}": result for message, result in mistakes.items()})
-        expect(got, samples, f"{case}. One layer: n outputs need the first window and n - 1 steps to the right.")
-
-
-@exercise(passed="Right: a kernel adds (k - 1)·d steps of the hop so far, and only the stride changes the hop.")
-def check_field_and_hop(answer: Answer) -> None:
-    """`answer(kernels, strides, dilations)` is the pair (receptive field, hop), in samples."""
-    ones = (1,) * len(BASE.conv_kernel)
-    for kernels, strides, dilations in (
-        ((3, 2), (2, 3), (1, 1)),
-        (BASE.conv_kernel, BASE.conv_stride, ones),
-        ((3, 3, 3), (1, 1, 1), (1, 2, 4)),
-        ((4, 3, 2), (2, 3, 1), (2, 1, 5)),
-    ):
-        got = call(answer, kernels, strides, dilations)
-        case = f"For kernels {kernels}, strides {strides}, dilations {dilations}"
-        field, hop = _field_and_hop(kernels, strides, dilations)
-        _require_pair(got, "(field, hop)")
-        recognize(got[1], hop, {f"{case}: strides multiply, they do not add.": sum(strides)})
-        late = 1 + sum((k - 1) * d * h for k, d, h in zip(kernels, dilations, _hops(strides)[1:], strict=True))
-        whole = 1 + sum((k * d - 1) * h for k, d, h in zip(kernels, dilations, _hops(strides)[:-1], strict=True))
-        mistakes = {
-            "the dilations are missing.": _field_and_hop(kernels, strides)[0],
-            "widen the field with the hop before this layer's stride.": late,
-            "a kernel of k has k - 1 gaps, each of them d wide.": whole,
-        }
-        recognize(got[0], field, {f"{case}: {message}": result for message, result in mistakes.items()})
-        expect(got, (field, hop), f"{case}. Draw the windows of the first layer, then join those the second one reads.")
-
-
-@exercise(passed="Right: also at both ends, where fewer frames look.")
-def check_frames_that_see(answer: Answer) -> None:
-    """`answer(sample, field, hop, frames)` is the list of the frames whose window holds the sample."""
-    for sample, field, hop, frames in (
-        (650, 400, 320, 49),  # two windows overlap here
-        (500, 400, 320, 49),  # one window
-        (0, 400, 320, 49),
-        (15_900, 400, 320, 49),  # behind the last window
-        (15_700, 400, 320, 49),  # a frame 49 would see it, if there were one
-        (random.randint(400, 900), 352, 32, 100),
-        (4, 2, 3, 4),  # in one window
-        (2, 2, 3, 4),  # between two windows
-    ):
-        seen = [t for t in range(frames) if t * hop <= sample < t * hop + field]
-        got = call(answer, sample, field, hop, frames)
-        case = f"Sample {sample}, field {field}, hop {hop}, {frames} frames"
-        try:
-            listed = [int(t) for t in got]
-        except (TypeError, ValueError) as error:
-            raise Wrong(f"Your function returned {type(got).__name__}; a list of frame numbers is wanted.") from error
-        if any(t < 0 for t in listed):
-            raise Wrong(f"{case}: you name frame {min(listed)}; the first frame is 0.")
-        if any(t >= frames for t in listed):
-            raise Wrong(f"{case}: you name frame {max(listed)}; the last of {frames} frames is {frames - 1}.")
-        if listed != seen and listed == [sample // hop] == seen[-1:]:
-            raise Wrong(f"{case}: sample // hop is the last frame to begin before it; which others still see it?")
-        if listed != seen:
-            raise Wrong(f"{case}: you name {listed}, wanted is {seen}. Frame t sees t·hop up to t·hop + field - 1.")
-
-
-@exercise(passed="Right: each frame has its own mean and variance, and padding cannot touch them.")
-def check_normalize_channels(answer: Answer) -> None:
-    """`answer(z, eps)` is the layer norm of z (B, C, T) over its channels, without learned weights."""
-    for channels, frames, eps in ((2, 3, 1e-5), (random.randint(3, 8), random.randint(9, 15), 1e-5), (4, 6, 0.5)):
-        z = torch.randn(2, channels, frames) * 3 + 1  # (B, C, T)
-        got = call(answer, z, eps)
-        mean, variance = z.mean(1, keepdim=True), z.var(1, correction=0, keepdim=True)  # (B, 1, T)
-        wanted = F.layer_norm(z.transpose(1, 2), (channels,), eps=eps).transpose(1, 2)  # (B, C, T)
-        mistakes = {
-            "Your mean runs over time, as in group norm; take each frame alone.": F.group_norm(z, channels, eps=eps),
-            "Your mean runs over channels and time together; take each frame alone.": F.group_norm(z, 1, eps=eps),
-            "You divide by C - 1; a norm divides by C (correction=0).": (
-                (z - mean) / (z.var(1, keepdim=True) + eps).sqrt()
-            ),
-            "ε is added to the variance, before the root.": (z - mean) / (variance.sqrt() + eps),
-            "Divide by the standard deviation, not by the variance.": (z - mean) / (variance + eps),
-        }
-        recognize(got, wanted, mistakes)
-        expect(got, wanted, "Subtract each frame's mean over its channels, divide by √(variance + ε).")
-
-
-@exercise(passed=f"It fits: a frame every {HOP} samples that sees {FIELD}, and no sample is skipped.")
-def check_design_stack(answer: Answer) -> None:
-    """`answer()` is a pair (kernels, strides) of at most six layers with hop 160 and field 400, and no gaps."""
-    got = call(answer)
-    _require_pair(got, "(kernels, strides)")
-    if not all(isinstance(side, (tuple, list)) for side in got):
-        raise Wrong("Kernels and strides are tuples, with one number per layer.")
-    kernels, strides = map(tuple, got)
-    if len(kernels) != len(strides):
-        raise Wrong(f"You give {len(kernels)} kernels and {len(strides)} strides; each layer needs one of both.")
-    if len(kernels) > 6:
-        raise Wrong(f"Your stack has {len(kernels)} layers; at most six are allowed.")
-    if not all(isinstance(n, int) and n > 0 for n in kernels + strides):
-        raise Wrong("Kernels and strides are positive whole numbers.")
-    field, hop = _field_and_hop(kernels, strides)
-    if sum(strides) == HOP and hop != HOP:
-        raise Wrong(f"Your strides add up to {HOP}; they must multiply to it. Your hop is {hop}.")
-    if hop != HOP:
-        raise Wrong(f"Your hop is {hop} samples, wanted is {HOP}: the product of the strides.")
-    for i, (kernel, stride) in enumerate(zip(kernels, strides, strict=True)):
-        if kernel < stride:
-            raise Wrong(f"Layer {i} has kernel {kernel} and stride {stride}: it steps over some of its input.")
-    if field != FIELD:
-        raise Wrong(f"The hop is right. Your field is {field} samples, wanted is {FIELD}.")
-
-
-def _samples_for(frames: int, kernels: Layers, strides: Layers) -> int:
+def shortest_waveform(frames: int, kernels: Layers, strides: Layers) -> int:
+    """The smallest number of samples that gives so many frames."""
     for kernel, stride in zip(kernels[::-1], strides[::-1], strict=True):
         frames = (frames - 1) * stride + kernel
     return frames
 
 
-def _hops(strides: Layers) -> list[int]:
-    """The hop before each layer, and after the last."""
-    return list(accumulate(strides, lambda hop, stride: hop * stride, initial=1))
+check_shortest_waveform = Exercise(
+    solution=shortest_waveform,
+    cases=lambda: [
+        (4, (3,), (1,)),
+        (1, BASE.conv_kernel, BASE.conv_stride),
+        (49, BASE.conv_kernel, BASE.conv_stride),
+        (3, (5, 2), (1, 4)),
+        (whole(2, 91), NOTES.conv_kernel, NOTES.conv_stride),
+    ],
+    passed="Right: seven layers, walked from the last one to the first.",
+    hint="One layer: n outputs need the first window and n - 1 steps to the right.",
+    mistakes={
+        "Start at the last layer, the one that makes the frames.":
+            lambda n, kernels, strides: shortest_waveform(n, kernels[::-1], strides[::-1]),
+        "That is frames times hop; the last window is longer than one hop.":
+            lambda n, _, strides: n * math.prod(strides),
+    },
+)  # fmt: skip
 
 
-def _field_and_hop(kernels: Layers, strides: Layers, dilations: Layers | None = None) -> tuple[int, int]:
-    dilations = dilations or (1,) * len(kernels)
-    *hops, hop = _hops(strides)
-    return 1 + sum((k - 1) * d * h for k, d, h in zip(kernels, dilations, hops, strict=True)), hop
+def field_and_hop(kernels: Layers, strides: Layers, dilations: Layers) -> tuple[int, int]:
+    """Receptive field and hop of a stack of convolutions, in samples."""
+    field = hop = 1
+    for kernel, stride, dilation in zip(kernels, strides, dilations, strict=True):
+        field += (kernel - 1) * dilation * hop
+        hop *= stride
+    return field, hop
 
 
-def _require_pair(got: object, name: str) -> None:
-    if not isinstance(got, (tuple, list)) or len(got) != 2:
-        raise Wrong(f"Your function returned {got!r}; a pair {name} is wanted.")
+def _stride_first(kernels: Layers, strides: Layers, dilations: Layers) -> tuple[int, int]:
+    field = hop = 1
+    for kernel, stride, dilation in zip(kernels, strides, dilations, strict=True):
+        hop *= stride
+        field += (kernel - 1) * dilation * hop
+    return field, hop
+
+
+def _dilated_kernels(kernels: Layers, strides: Layers, dilations: Layers) -> tuple[int, int]:
+    wide = tuple(k * d for k, d in zip(kernels, dilations, strict=True))
+    return field_and_hop(wide, strides, (1,) * len(kernels))
+
+
+check_field_and_hop = Exercise(
+    solution=field_and_hop,
+    cases=lambda: [
+        ((3, 2), (2, 3), (1, 1)),
+        (BASE.conv_kernel, BASE.conv_stride, (1,) * len(BASE.conv_kernel)),
+        ((3, 3, 3), (1, 1, 1), (1, 2, 4)),
+        ((4, 3, 2), (2, 3, 1), (2, 1, 5)),
+    ],
+    passed="Right: a kernel adds (k - 1)·d steps of the hop so far, and only the stride changes the hop.",
+    hint="A pair (field, hop) is wanted. Draw the windows of the first layer, then join those the second one reads.",
+    mistakes={
+        "Strides multiply, they do not add.": Mistake(
+            lambda k, s, d: (field_and_hop(k, s, d)[0], sum(s)),
+            lambda got, _k, s, _d: isinstance(got, tuple | list) and list(got[1:]) == [sum(s)] != [math.prod(s)],
+        ),
+        "The dilations are missing.": lambda kernels, strides, _: field_and_hop(kernels, strides, (1,) * len(kernels)),
+        "Widen the field with the hop before this layer's stride.": _stride_first,
+        "A kernel of k has k - 1 gaps, each of them d wide.": _dilated_kernels,
+    },
+)  # fmt: skip
+
+
+def frames_that_see(sample: int, field: int, hop: int, frames: int) -> list[int]:
+    """The frames whose window holds the sample."""
+    return [t for t in range(frames) if t * hop <= sample < t * hop + field]
+
+
+check_frames_that_see = Exercise(
+    solution=frames_that_see,
+    cases=lambda: [
+        (650, 400, 320, 49),  # two windows overlap here
+        (500, 400, 320, 49),  # one window
+        (0, 400, 320, 49),
+        (15_900, 400, 320, 49),  # behind the last window
+        (15_700, 400, 320, 49),  # a frame 49 would see it, if there were one
+        (whole(400, 901), 352, 32, 100),
+        (4, 2, 3, 4),  # in one window
+        (2, 2, 3, 4),  # between two windows
+    ],
+    passed="Right: also at both ends, where fewer frames look.",
+    hint="A list of frame numbers is wanted: frame t sees t·hop up to t·hop + field - 1.",
+    mistakes={
+        "You name a frame behind the last, which is frames - 1.":
+            lambda sample, field, hop, frames: frames_that_see(sample, field, hop, 2 * frames),
+        "You name a frame before the first, which is frame 0.":
+            lambda sample, field, hop, _: list(range((sample - field) // hop + 1, sample // hop + 1)),
+        "Your windows are one sample too long: they end at t·hop + field - 1.":
+            lambda sample, field, hop, frames: frames_that_see(sample, field + 1, hop, frames),
+        "sample // hop is the last frame to begin before the sample; which others still see it?":
+            lambda sample, _field, hop, _frames: [sample // hop],
+    },
+)  # fmt: skip
+
+
+def normalize_channels(z: Tensor, eps: float) -> Tensor:
+    """The layer norm of z (B, C, T) over its channels, without learned weights."""
+    return F.layer_norm(z.transpose(1, 2), (z.shape[1],), eps=eps).transpose(1, 2)
+
+
+def _centered(z: Tensor) -> Tensor:
+    return z - z.mean(1, keepdim=True)
+
+
+check_normalize_channels = Exercise(
+    solution=normalize_channels,
+    cases=lambda: [
+        (3 * torch.randn(2, channels, frames) + 1, eps)
+        for channels, frames, eps in ((2, 3, 1e-5), (whole(3, 9), whole(9, 16), 1e-5), (4, 6, 0.5))
+    ],
+    passed="Right: each frame has its own mean and variance, and padding cannot touch them.",
+    hint="Subtract each frame's mean over its channels, divide by √(variance + ε).",
+    mistakes={
+        "Your mean runs over time, as in group norm; take each frame alone.":
+            lambda z, eps: F.group_norm(z, z.shape[1], eps=eps),
+        "Your mean runs over channels and time together; take each frame alone.":
+            lambda z, eps: F.group_norm(z, 1, eps=eps),
+        "You divide by C - 1; a norm divides by C (correction=0).":
+            lambda z, eps: _centered(z) / (z.var(1, keepdim=True) + eps).sqrt(),
+        "ε is added to the variance, before the root.":
+            lambda z, eps: _centered(z) / (z.std(1, correction=0, keepdim=True) + eps),
+        "Divide by the standard deviation, not by the variance.":
+            lambda z, eps: _centered(z) / (z.var(1, correction=0, keepdim=True) + eps),
+    },
+)  # fmt: skip
+
+
+NO_PAIR = "A pair (kernels, strides) is wanted, both of them tuples with one number per layer."
+
+
+def _stack(answer: Answer) -> Any:
+    stack = call(answer)
+    if not isinstance(stack, tuple | list) or len(stack) != 2 or not all(isinstance(s, tuple | list) for s in stack):
+        raise Wrong(NO_PAIR)
+    return stack
+
+
+def _field_hop(stack: Any) -> tuple[int, int]:
+    return field_and_hop(*stack, (1,) * len(stack[0]))
+
+
+check_design_stack = Exercise(
+    solution=lambda: ((10, 3, 3, 3, 3, 4), (5, 2, 2, 2, 2, 2)), cases=lambda: [()], run=_stack, one_result=False,
+    passed=f"It fits: a frame every {HOP} samples that sees {FIELD}, and no sample is skipped.",
+    mistakes={
+        NO_PAIR: lambda: (400, 160),
+        "You give another number of kernels than of strides; each layer needs one of both.":
+            Mistake(lambda: ((400,), (160, 1)), lambda stack: len(stack[0]) != len(stack[1])),
+        f"Your stack has too many layers; at most {MOST_LAYERS} are allowed.":
+            Mistake(lambda: ((10, 3, 3, 3, 3, 2, 2), (5, 2, 2, 2, 2, 2, 2)), lambda stack: len(stack[0]) > MOST_LAYERS),
+        "Kernels and strides are positive whole numbers.": Mistake(
+            lambda: ((0,), (160,)),
+            lambda stack: not all(isinstance(n, int) and n > 0 for part in stack for n in part),
+        ),
+        f"Your strides add up to {HOP}; they must multiply to it.":
+            Mistake(lambda: ((80, 80), (80, 80)), lambda stack: sum(stack[1]) == HOP != math.prod(stack[1])),
+        f"Your hop is the product of the strides, and it is not {HOP} samples.":
+            Mistake(lambda: ((10, 3, 3, 3, 3), (5, 2, 2, 2, 2)), lambda stack: math.prod(stack[1]) != HOP),
+        "A layer's stride is larger than its kernel: it steps over some of its input.": Mistake(
+            lambda: ((4, 5, 4, 3, 2), (5, 4, 4, 2, 1)),
+            lambda stack: any(k < s for k, s in zip(*stack, strict=True)),
+        ),
+        f"The hop is right. Your field is too small; it should be {FIELD} samples.":
+            Mistake(lambda: ((10, 3, 3, 3, 3, 2), (5, 2, 2, 2, 2, 2)), lambda stack: _field_hop(stack)[0] < FIELD),
+        f"The hop is right. Your field is too large; it should be {FIELD} samples.":
+            Mistake(lambda: ((10, 3, 3, 3, 3, 5), (5, 2, 2, 2, 2, 2)), lambda stack: _field_hop(stack)[0] > FIELD),
+    },
+)  # fmt: skip

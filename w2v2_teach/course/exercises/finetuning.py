@@ -1,131 +1,124 @@
-"""Checks of notebook 11: the trapezoid of learning rates, rates per layer, who learns when, word error rate."""
+"""Exercises of notebook 11: the trapezoid of learning rates, rates per layer, who learns when, word error rate."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import jiwer
 import torch
+from torch import Tensor
 
-from w2v2_teach.course.exercises import Answer, Wrong, call, exercise, expect, recognize
+from w2v2_teach.course.exercises import Exercise
+from w2v2_teach.course.exercises.pretraining import NOT_A_NUMBER, rates
 from w2v2_teach.training.schedules import learning_rate
 from w2v2_teach.training.settings import TrainingSettings
 
 
-@exercise("Right: one trapezoid, and pre-training, tri-stage and the slanted triangle are three settings of it.")
-def check_trapezoid(answer: Answer) -> None:
-    """trapezoid(update, warmup, hold, updates, floor) → learning rate, as a share of its peak."""
-    for warmup, hold, updates, floor in ((4, 8, 20, 0.0), (1_300, 5_200, 13_000, 0.01), (80, 0, 800, 1 / 32)):
-        settings = TrainingSettings(
+def trapezoid(update: int, warmup: int, hold: int, updates: int, floor: float) -> float:
+    """The learning rate of an update, as a share of its peak: up, level, and down to the floor."""
+    return learning_rate(
+        TrainingSettings(
             updates=updates, learning_rate=1.0, warmup_updates=warmup, hold_updates=hold, rate_floor=floor
-        )
-        falls = warmup + hold
-        places = sorted({0, warmup // 2, warmup - 1, warmup, falls - 1, falls, (falls + updates) // 2, updates - 1})
-        wanted = torch.tensor([learning_rate(settings, u) for u in places], dtype=torch.float64)
-        got = [call(answer, u, warmup, hold, updates, floor) for u in places]
-        if not all(isinstance(rate, (int, float)) for rate in got):
-            raise Wrong(
-                f"Your function returned {type(got[0]).__name__}; one number is wanted, the rate of one update."
-            )
-        got = torch.tensor(got, dtype=torch.float64)
-        recognize(got, wanted, _trapezoid_mistakes(places, warmup, hold, updates, floor))
-        where = int((got - wanted).abs().argmax())
-        case = f"warmup {warmup}, hold {hold}, updates {updates}, floor {floor:.3g}"
-        expect(got[where], wanted[where], f"That is at update {places[where]} ({case}).", atol=1e-9)
-
-
-def _trapezoid_mistakes(
-    places: Sequence[int], warmup: int, hold: int, updates: int, floor: float
-) -> dict[str, torch.Tensor]:
-    def heights(
-        falls: int = warmup + hold, fall_updates: int = updates - warmup - hold, first: int = 1
-    ) -> torch.Tensor:
-        def height(u: int) -> float:
-            if u < warmup:
-                return (u + first) / warmup
-            return 1.0 if u < falls else (updates - u) / fall_updates
-
-        return torch.tensor([height(u) for u in places], dtype=torch.float64)
-
-    def raised(height: torch.Tensor) -> torch.Tensor:
-        return floor + (1 - floor) * height
-
-    late = max(hold, warmup)
-    return {
-        "Update 0 would be an update without a step: count from 1 in the warm-up, (update + 1) / warmup.": raised(
-            heights(first=0)
         ),
-        "The hold is missing: the rate stays at its peak for `hold` updates before it falls.": raised(
-            heights(warmup, updates - warmup)
-        ),
-        "`hold` counts from the end of the warm-up, not from update 0: the fall begins at warmup + hold.": raised(
-            heights(late, updates - late)
-        ),
-        "The rate jumps where the fall begins: it takes the updates that are left, updates − warmup − hold.": raised(
-            heights(fall_updates=updates)
-        ),
-        "The floor is missing: the rate begins and ends at floor · peak.": heights(),
-        "The floor is added on top, so that the peak is too high: from floor to 1 it is only 1 − floor.": (
-            heights() + floor
-        ),
-        "You cut the rate off at the floor; the lines lead to it: floor + (1 − floor) · height.": heights().clamp(
-            min=floor
-        ),
-    }
+        update,
+    )
 
 
-@exercise("Right: the head at the full rate, and every layer by the factor more slowly than the one above it.")
-def check_layer_rates(answer: Answer) -> None:
-    """layer_rates(peak, decay, layers) → (layers,), the head's first."""
-    for peak, decay, layers in ((1.0, 0.5, 4), (2e-3, 1 / 2.6, 6), (1e-3, 1.0, 5)):
-        depth = torch.arange(layers)
-        wanted = peak * decay**depth  # (layers,)
-        got = call(answer, peak, decay, layers)
-        recognize(
-            got,
-            wanted,
-            {
-                "Upside down: the first is the head, and the head learns fastest.": wanted.flip(0),
-                "The head itself gets the full rate: its exponent is 0.": peak * decay ** (depth + 1),
-                "The rates grow from the top down: multiply by the factor, which is at most 1.": peak / decay**depth,
-                "The rates fall in a line; each is a factor of the one above it.": peak * (1 - (1 - decay) * depth),
-                "All layers but the head have the same rate: apply the factor once for each layer.": torch.where(
-                    depth == 0, peak, peak * decay
-                ),
-                "These are the factors; multiply by the peak.": wanted / peak,
-            },
-        )
-        expect(got, wanted, f"peak {peak:.3g}, factor {decay:.3g}, {layers} layers from the top down.", atol=1e-9)
+def _first_without_a_step(update: int, warmup: int, hold: int, updates: int, floor: float) -> float:
+    if update < warmup:
+        return floor + (1 - floor) * update / warmup
+    return trapezoid(update, warmup, hold, updates, floor)
 
 
-@exercise("Right: the head alone, then the rest: all at once, or one by one.")
-def check_trained_layers(answer: Answer) -> None:
-    """trained_layers(update, frozen, every, layers) → how many layers, from the top, learn in this update."""
-    for frozen, every, layers in ((100, 0, 6), (100, 50, 6), (10, 3, 4), (0, 0, 6), (0, 20, 5)):
-        for update in (0, frozen - 1, frozen, frozen + 1, frozen + every, frozen + 2 * every, frozen + 1_000):
-            if update < 0:
-                continue
-            after = update - frozen
-            steps = after // every if every else layers
-            wanted = 1 if after < 0 else min(layers, 2 + steps)
-            got = call(answer, update, frozen, every, layers)
-            case = f"trained_layers({update}, {frozen}, {every}, {layers})"
-            recognize(
-                got,
-                wanted,
-                {
-                    f"{case}: the head alone learns in the first {frozen} updates, these are 0 to {frozen - 1}.": (
-                        1 if after <= 0 else -1
-                    ),
-                    f"{case}: there are only {layers} layers; no more than these can learn.": 2 + steps,
-                    f"{case}: that is without the head, which learns always.": wanted - 1,
-                    f"{case}: `every` 0 means all at once.": 2 if every == 0 else -1,
-                    f"{case}: the updates are counted from the end of the frozen phase, not from update 0.": (
-                        min(layers, 2 + update // every) if every else -1
-                    ),
-                },
-            )
-            expect(got, wanted, f"{case}.", atol=0.5)
+def _falls_over_all(update: int, warmup: int, hold: int, updates: int, floor: float) -> float:
+    if update < warmup + hold:
+        return trapezoid(update, warmup, hold, updates, floor)
+    return floor + (1 - floor) * (updates - update) / updates
+
+
+def _trapezoid_case(warmup: int, hold: int, updates: int, floor: float) -> tuple[object, ...]:
+    fall = warmup + hold
+    places = {0, warmup // 2, warmup - 1, warmup, fall - 1, fall, (fall + updates) // 2, updates - 1}
+    return sorted(places), warmup, hold, updates, floor
+
+
+check_trapezoid = Exercise(
+    solution=trapezoid,
+    cases=lambda: [_trapezoid_case(4, 8, 20, 0.0), _trapezoid_case(1_300, 5_200, 13_000, 0.01),
+                   _trapezoid_case(80, 0, 800, 1 / 32)],
+    run=rates, atol=1e-9,
+    passed="Right: one trapezoid, and pre-training, tri-stage and the slanted triangle are three settings of it.",
+    mistakes={
+        NOT_A_NUMBER: lambda *case: torch.tensor(trapezoid(*case)),
+        "Update 0 would be an update without a step: count from 1 in the warm-up, (update + 1) / warmup.":
+            _first_without_a_step,
+        "The hold is missing: the rate stays at its peak for `hold` updates before it falls.":
+            lambda u, warmup, _, updates, floor: trapezoid(u, warmup, 0, updates, floor),
+        "`hold` counts from the end of the warm-up, not from update 0: the fall begins at warmup + hold.":
+            lambda u, warmup, hold, *rest: trapezoid(u, warmup, max(hold - warmup, 0), *rest),
+        "The rate jumps where the fall begins: it takes the updates that are left, updates − warmup − hold.":
+            _falls_over_all,
+        "The floor is missing: the rate begins and ends at floor · peak.": lambda *case: trapezoid(*case[:4], 0.0),
+        "The floor is added on top, so that the peak is too high: from floor to 1 it is only 1 − floor.":
+            lambda *case: trapezoid(*case[:4], 0.0) + case[4],
+        "You cut the rate off at the floor; the lines lead to it: floor + (1 − floor) · height.":
+            lambda *case: max(trapezoid(*case[:4], 0.0), case[4]),
+    },
+)  # fmt: skip
+
+
+def layer_rates(peak: float, decay: float, layers: int) -> Tensor:
+    """The learning rates (layers,) from the head down, each `decay` times the one above it."""
+    return peak * decay ** torch.arange(layers)
+
+
+check_layer_rates = Exercise(
+    solution=layer_rates, cases=lambda: [(1.0, 0.5, 4), (2e-3, 1 / 2.6, 6), (1e-3, 1.0, 5)], atol=1e-9,
+    passed="Right: the head at the full rate, and every layer by the factor more slowly than the one above it.",
+    mistakes={
+        "Upside down: the first is the head, and the head learns fastest.": lambda *case: layer_rates(*case).flip(0),
+        "The head itself gets the full rate: its exponent is 0.": lambda p, d, n: d * layer_rates(p, d, n),
+        "The rates grow from the top down: multiply by the factor, which is at most 1.":
+            lambda p, d, n: layer_rates(p, 1 / d, n),
+        "The rates fall in a line; each is a factor of the one above it.":
+            lambda p, d, n: p * (1 - (1 - d) * torch.arange(n)),
+        "All layers but the head have the same rate: apply the factor once for each layer.":
+            lambda p, d, n: torch.tensor([p, *[p * d] * (n - 1)]),
+        "These are the factors; multiply by the peak.": lambda _, d, n: layer_rates(1.0, d, n),
+    },
+)  # fmt: skip
+
+
+def trained_layers(update: int, frozen: int, every: int, layers: int) -> int:
+    """How many layers, counted from the top, learn in this update."""
+    if update < frozen:
+        return 1
+    if every == 0:
+        return layers
+    return min(layers, 2 + (update - frozen) // every)
+
+
+def _trained_cases() -> list[tuple[int, ...]]:
+    return [
+        (update, frozen, every, layers)
+        for frozen, every, layers in ((100, 0, 6), (100, 50, 6), (10, 3, 4), (0, 0, 6), (0, 20, 5))
+        for update in (0, frozen - 1, frozen, frozen + 1, frozen + every, frozen + 2 * every, frozen + 1_000)
+        if update >= 0
+    ]
+
+
+check_trained_layers = Exercise(
+    solution=trained_layers, cases=_trained_cases, atol=0.5,
+    passed="Right: the head alone, then the rest: all at once, or one by one.",
+    mistakes={
+        "The head alone learns in the first `frozen` updates, and these are 0 to frozen - 1.":
+            lambda u, *rest: trained_layers(u - 1, *rest),
+        "There are only so many layers; no more than these can learn.":
+            lambda u, f, every, n: trained_layers(u, f, every, 1_000 if every else n),
+        "That is without the head, which always learns.": lambda *case: trained_layers(*case) - 1,
+        "`every` 0 means all at once.": lambda u, f, every, n: 1 if u < f else trained_layers(u, f, every or 10**9, n),
+        "The updates are counted from the end of the frozen phase, not from update 0.":
+            lambda u, f, every, n: min(n, 2 + u // every) if u >= f and every else trained_layers(u, f, every, n),
+    },
+)  # fmt: skip
 
 
 SENTENCES = [  # (what was said, what was written)
@@ -139,35 +132,29 @@ SENTENCES = [  # (what was said, what was written)
 ]
 
 
-@exercise("Right: the fewest changes that make one of the other, over the number of words that were said.")
-def check_word_error_rate(answer: Answer) -> None:
-    """word_error_rate(reference, hypothesis) → changes for each word of the reference."""
-    for said, written in SENTENCES:
-        words, found = said.split(), written.split()
-        wanted = jiwer.wer(said, written)
-        got = call(answer, said, written)
-        changes = wanted * len(words)
-        places = sum(a != b for a, b in zip(words, found, strict=False)) + abs(len(words) - len(found))
-        recognize(
-            got,
-            wanted,
-            {
-                f"“{written}” for “{said}”: one missing word shifts all that follow. Align first: insertions and "
-                "deletions are changes, too.": places / len(words),
-                f"“{written}” for “{said}”: that is the number of changes; divide by the words that were said.": (
-                    changes
-                ),
-                f"“{written}” for “{said}”: divide by the words of the reference, not of the hypothesis.": (
-                    changes / max(1, len(found))
-                ),
-                f"“{written}” for “{said}”: these are characters; compare words, split at the spaces.": jiwer.cer(
-                    said, written
-                ),
-                f"“{written}” for “{said}”: an error rate can be above 1, where words are put in.": min(1.0, wanted),
-                f"“{written}” for “{said}”: the order of the words counts.": (
-                    len(set(words) - set(found)) / len(words)
-                ),
-                f"“{written}” for “{said}”: that is the share of right words; errors are wanted.": 1 - wanted,
-            },
-        )
-        expect(got, wanted, f"“{written}” for “{said}”.", atol=1e-6)
+def _changes(said: str, written: str) -> float:
+    return jiwer.wer(said, written) * len(said.split())
+
+
+def _by_position(said: str, written: str) -> float:
+    words, found = said.split(), written.split()
+    different = sum(a != b for a, b in zip(words, found, strict=False))
+    return (different + abs(len(words) - len(found))) / len(words)
+
+
+check_word_error_rate = Exercise(
+    solution=jiwer.wer, cases=lambda: SENTENCES, atol=1e-6,
+    passed="Right: the fewest changes that make one of the other, over the number of words that were said.",
+    mistakes={
+        "One missing word shifts all that follow. Align first: insertions and deletions are changes, too.":
+            _by_position,
+        "That is the number of changes; divide by the words that were said.": _changes,
+        "Divide by the words of the reference, not of the hypothesis.":
+            lambda said, written: _changes(said, written) / max(1, len(written.split())),
+        "These are characters; compare words, split at the spaces.": jiwer.cer,
+        "An error rate can be above 1, where words are put in.": lambda *case: min(1.0, jiwer.wer(*case)),
+        "The order of the words counts.":
+            lambda said, written: len(set(said.split()) - set(written.split())) / len(said.split()),
+        "That is the share of right words; errors are wanted.": lambda *case: 1 - jiwer.wer(*case),
+    },
+)  # fmt: skip

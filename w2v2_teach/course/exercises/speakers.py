@@ -1,146 +1,167 @@
-"""Checks of notebook 12: a margin on an angle, statistics pooling, both errors of a threshold, a mixture of layers."""
+"""Exercises of notebook 12: a margin on an angle, pooling, both errors of a threshold, a mixture of layers."""
 
 from __future__ import annotations
 
 import torch
+from torch import Tensor
+from torch.nn.functional import one_hot
 
-from w2v2_teach.course.exercises import Answer, call, exercise, expect, recognize
-
-ROUNDS = 4  # random cases per check
-
-
-@exercise("Right: the own class is judged at a wider angle, every other class at its own.")
-def check_margin_logits(answer: Answer) -> None:
-    """margin_logits(cosine (N, S), labels (N,), margin, scale) → (N, S), all angles below π - margin."""
-    for _ in range(ROUNDS):
-        N, S = int(torch.randint(3, 9, ())), int(torch.randint(4, 7, ()))
-        cosine = 0.8 * (2 * torch.rand(N, S) - 1)
-        labels = torch.randint(S, (N,))
-        margin, scale = float(0.1 + 0.4 * torch.rand(())), float(5 + 25 * torch.rand(()))
-        own = torch.nn.functional.one_hot(labels, S).bool()
-        angle = cosine.acos()
-        wanted = scale * torch.where(own, (angle + margin).cos(), cosine)
-        recognize(
-            got := call(answer, cosine, labels, margin, scale),
-            wanted,
-            {
-                "The margin goes to the own class alone; you gave it to all.": scale * (angle + margin).cos(),
-                "The margin went to every class but the own one.": scale
-                * torch.where(own, cosine, (angle + margin).cos()),
-                "You made the angle smaller, which helps the own class; the margin makes its task harder.": (
-                    scale * torch.where(own, (angle - margin).cos(), cosine)
-                ),
-                "You took the margin from the cosine, as CosFace does; ArcFace adds it to the angle.": (
-                    scale * torch.where(own, cosine - margin, cosine)
-                ),
-                "Multiply by s: cosines differ by 2 at most.": wanted / scale,
-                "These are the logits without a margin.": scale * cosine,
-                "These are angles; a logit is the cosine of the angle, times s.": (
-                    scale * torch.where(own, angle + margin, angle)
-                ),
-                "You scaled the own class alone; every logit is multiplied by s.": torch.where(own, wanted, cosine),
-            },
-        )
-        expect(got, wanted, f"The case had {N} embeddings, {S} classes and m = {margin:.2f}.", atol=1e-3)
+from w2v2_teach.course.exercises import Exercise, rounds, whole
 
 
-@exercise("Right: mean and standard deviation of the real frames, whatever stands in the padding.")
-def check_statistics(answer: Answer) -> None:
-    """statistics(x (B, T, D), mask (B, T) bool) → (B, 2 D): mean, then standard deviation, of the real frames."""
-    for _ in range(ROUNDS):
-        B, T, D = (int(n) for n in torch.randint(3, 6, (3,)) + torch.tensor([0, 6, 0]))
-        lengths = torch.randint(3, T, (B,))
-        mask = torch.arange(T) < lengths[:, None]  # (B, T)
-        x = 2 * torch.randn(B, T, D) + 1
-        rows = [row[:length] for row, length in zip(x, lengths.tolist(), strict=True)]
-        mean = torch.stack([row.mean(dim=0) for row in rows])
-        deviation = torch.stack([row.std(dim=0, correction=0) for row in rows])
-        unbiased = torch.stack([row.std(dim=0) for row in rows])
-        wanted = torch.cat([mean, deviation], dim=1)
-        zeroed = x * mask[:, :, None]
-        recognize(
-            got := call(answer, x, mask),
-            wanted,
-            {
-                "Padding is counted as if it were speech: use the mask.": (
-                    torch.cat([x.mean(dim=1), x.std(dim=1, correction=0)], dim=1)
-                ),
-                "Padding counts as zeros: divide by the number of real frames, not by T.": (
-                    torch.cat([zeroed.mean(dim=1), zeroed.std(dim=1, correction=0)], dim=1)
-                ),
-                "This is the variance; its root is the standard deviation.": torch.cat([mean, deviation**2], dim=1),
-                "The standard deviation divides by the number of frames here, not by one less.": (
-                    torch.cat([mean, unbiased], dim=1)
-                ),
-                "Mean first, then standard deviation.": torch.cat([deviation, mean], dim=1),
-                "Only the mean: the standard deviation stands behind it.": mean,
-                "√(mean of x²) is not the standard deviation: subtract the mean first.": (
-                    torch.cat([mean, (deviation**2 + mean**2).sqrt()], dim=1)
-                ),
-            },
-        )
-        expect(got, wanted, f"The case had lengths {lengths.tolist()} of {T} frames.", atol=1e-2)
+def _own(cosine: Tensor, labels: Tensor) -> Tensor:
+    return one_hot(labels, cosine.shape[1]).bool()  # (N, S)
 
 
-@exercise("Right: of the pairs of two speakers those let in, of the pairs of one those kept out.")
-def check_errors_at(answer: Answer) -> None:
-    """errors_at(scores (P,), is_same (P,) bool, threshold) → (false accepts, false rejects), as shares."""
-    for round_ in range(ROUNDS):
-        P = int(torch.randint(20, 40, ()))
+def margin_logits(cosine: Tensor, labels: Tensor, margin: float, scale: float) -> Tensor:
+    """ArcFace logits (N, S) from cosines (N, S) and labels (N,); all angles are below π - margin."""
+    return scale * torch.where(_own(cosine, labels), (cosine.acos() + margin).cos(), cosine)
+
+
+def _cosines_case() -> tuple[Tensor, Tensor, float, float]:
+    N, S = whole(3, 9), whole(4, 7)
+    margin, scale = float(0.1 + 0.4 * torch.rand(())), float(5 + 25 * torch.rand(()))
+    return 0.8 * (2 * torch.rand(N, S) - 1), torch.randint(S, (N,)), margin, scale
+
+
+check_margin_logits = Exercise(
+    solution=margin_logits, cases=rounds(_cosines_case), atol=1e-3,
+    passed="Right: the own class is judged at a wider angle, every other class at its own.",
+    mistakes={
+        "The margin goes to the own class alone; you gave it to all.": lambda x, _, m, s: s * (x.acos() + m).cos(),
+        "The margin went to every class but the own one.":
+            lambda x, labels, m, s: s * torch.where(_own(x, labels), x, (x.acos() + m).cos()),
+        "You made the angle smaller, which helps the own class; the margin makes its task harder.":
+            lambda x, labels, m, s: margin_logits(x, labels, -m, s),
+        "You took the margin from the cosine, as CosFace does; ArcFace adds it to the angle.":
+            lambda x, labels, m, s: s * (x - m * _own(x, labels)),
+        "Multiply by s: cosines differ by 2 at most.": lambda x, labels, m, _: margin_logits(x, labels, m, 1),
+        "These are the logits without a margin.": lambda x, _, __, s: s * x,
+        "These are angles; a logit is the cosine of the angle, times s.":
+            lambda x, labels, m, s: s * (x.acos() + m * _own(x, labels)),
+        "You scaled the own class alone; every logit is multiplied by s.":
+            lambda x, labels, m, s: torch.where(_own(x, labels), margin_logits(x, labels, m, s), x),
+    },
+)  # fmt: skip
+
+
+def statistics(x: Tensor, mask: Tensor) -> Tensor:
+    """Mean and standard deviation (B, 2 D) of the real frames of x (B, T, D), which mask (B, T) marks."""
+    return torch.cat(_halves(x, mask), dim=1)
+
+
+def _halves(x: Tensor, mask: Tensor, correction: int = 0) -> tuple[Tensor, Tensor]:
+    rows = [row[real] for row, real in zip(x, mask, strict=True)]  # each (frames, D)
+    return torch.stack([row.mean(0) for row in rows]), torch.stack([row.std(0, correction=correction) for row in rows])
+
+
+def _with_padding(x: Tensor) -> Tensor:
+    return torch.cat([x.mean(dim=1), x.std(dim=1, correction=0)], dim=1)
+
+
+def _variance_behind(x: Tensor, mask: Tensor) -> Tensor:
+    mean, deviation = _halves(x, mask)
+    return torch.cat([mean, deviation**2], dim=1)
+
+
+def _root_mean_square_behind(x: Tensor, mask: Tensor) -> Tensor:
+    mean, deviation = _halves(x, mask)
+    return torch.cat([mean, (mean**2 + deviation**2).sqrt()], dim=1)
+
+
+def _frames_case() -> tuple[Tensor, Tensor]:
+    B, T, D = whole(3, 6), whole(9, 12), whole(3, 6)
+    mask = torch.arange(T) < torch.randint(3, T, (B, 1))  # (B, T)
+    return 2 * torch.randn(B, T, D) + 1, mask
+
+
+check_statistics = Exercise(
+    solution=statistics, cases=rounds(_frames_case), atol=1e-2,
+    passed="Right: mean and standard deviation of the real frames, whatever stands in the padding.",
+    mistakes={
+        "Padding is counted as if it were speech: use the mask.": lambda x, _: _with_padding(x),
+        "Padding counts as zeros: divide by the number of real frames, not by T.":
+            lambda x, mask: _with_padding(x * mask[:, :, None]),
+        "This is the variance; its root is the standard deviation.": _variance_behind,
+        "The standard deviation divides by the number of frames here, not by one less.":
+            lambda x, mask: torch.cat(_halves(x, mask, correction=1), dim=1),
+        "Mean first, then standard deviation.": lambda x, mask: torch.cat(_halves(x, mask)[::-1], dim=1),
+        "Only the mean: the standard deviation stands behind it.": lambda x, mask: _halves(x, mask)[0],
+        "√(mean of x²) is not the standard deviation: subtract the mean first.": _root_mean_square_behind,
+    },
+)  # fmt: skip
+
+
+def _shares(accepted: Tensor, is_same: Tensor) -> tuple[Tensor, Tensor]:
+    return accepted[~is_same].float().mean(), (~accepted)[is_same].float().mean()
+
+
+def errors_at(scores: Tensor, is_same: Tensor, threshold: float) -> tuple[Tensor, Tensor]:
+    """False accepts and false rejects, as shares, of pairs with scores (P,) and is_same (P,) at a threshold."""
+    return _shares(scores >= threshold, is_same)
+
+
+def _wrong_pairs(scores: Tensor, is_same: Tensor, threshold: float) -> tuple[Tensor, Tensor]:
+    accepted = scores >= threshold
+    return accepted & ~is_same, ~accepted & is_same  # (P,) each
+
+
+def _of_the_decided(scores: Tensor, is_same: Tensor, threshold: float) -> tuple[Tensor, Tensor]:
+    accepted = scores >= threshold
+    return (~is_same)[accepted].float().mean(), is_same[~accepted].float().mean()
+
+
+def _pairs_cases() -> list[tuple[Tensor, Tensor, float]]:
+    cases = []
+    for round_ in range(4):
+        P = whole(20, 40)
         is_same = torch.rand(P) < 0.3
         is_same[:3], is_same[3:6] = True, False
         scores = (torch.randn(P) + 1.5 * is_same).mul(4).round().div(4)  # some scores equal the threshold
-        threshold = float(scores[int(torch.randint(P, ()))]) if round_ else 0.75
-        accepted = scores >= threshold
-        accepts, rejects = accepted[~is_same].float().mean(), (~accepted)[is_same].float().mean()
-        wanted = [accepts, rejects]
-        strictly = scores > threshold
-        recognize(
-            got := call(answer, scores, is_same, threshold),
-            wanted,
-            {
-                "False accepts first, then false rejects.": wanted[::-1],
-                "A pair whose score equals the threshold is accepted.": [
-                    strictly[~is_same].float().mean(), (~strictly)[is_same].float().mean(),
-                ],
-                "You divided by all pairs; each error is a share of the pairs that can make it.": [
-                    (accepted & ~is_same).float().mean(), (~accepted & is_same).float().mean(),
-                ],
-                "These are counts; shares are wanted.": [(accepted & ~is_same).sum(), (~accepted & is_same).sum()],
-                "You divided by the accepted and the rejected; divide by the pairs of two speakers, and of one.": [
-                    (~is_same)[accepted].float().mean(), is_same[~accepted].float().mean(),
-                ],
-                "These are the shares of right decisions; the wrong ones are wanted.": [1 - accepts, 1 - rejects],
-            },
-        )  # fmt: skip
-        expect(got, wanted, f"The case had {P} pairs and the threshold {threshold}.")
+        cases.append((scores, is_same, float(scores[whole(0, P)]) if round_ else 0.75))
+    return cases
 
 
-@exercise("Right: softmax makes weights of any numbers, and the layers are added up with them.")
-def check_mix(answer: Answer) -> None:
-    """mix(states (L, B, T, D), layer_weights (L,)) → (B, T, D)."""
-    for _ in range(ROUNDS):
-        L, B, T, D = (int(n) for n in torch.randint(2, 5, (4,)) + torch.tensor([1, 0, 1, 2]))
-        states, raw = torch.randn(L, B, T, D), 2 * torch.randn(L)
-        shares = raw.softmax(dim=0)
-        wanted = torch.einsum("lbtd,l->btd", states, shares)
-        recognize(
-            got := call(answer, states, raw),
-            wanted,
-            {
-                "The weights are used as they are; softmax makes them positive, and add up to 1.": (
-                    torch.einsum("lbtd,l->btd", states, raw)
-                ),
-                "This is the mean of all layers: where are the weights?": states.mean(dim=0),
-                "You averaged over the layers as well; a weighted sum is enough.": wanted / L,
-                "The weights are not divided by their sum: softmax does that.": (
-                    torch.einsum("lbtd,l->btd", states, raw.exp())
-                ),
-                "This is the one layer with the largest weight; all of them are mixed.": states[int(raw.argmax())],
-                "The layers are weighted, but not added up.": states * shares[:, None, None, None],
-                "Divided by their sum, the weights may still be negative: take the softmax.": (
-                    torch.einsum("lbtd,l->btd", states, raw / raw.sum())
-                ),
-            },
-        )
-        expect(got, wanted, f"The case had {L} layers.", atol=1e-4)
+check_errors_at = Exercise(
+    solution=errors_at, cases=_pairs_cases,
+    passed="Right: of the pairs of two speakers those let in, of the pairs of one those kept out.",
+    mistakes={
+        "False accepts first, then false rejects.": lambda *case: errors_at(*case)[::-1],
+        "A pair whose score equals the threshold is accepted.":
+            lambda scores, is_same, threshold: _shares(scores > threshold, is_same),
+        "You divided by all pairs; each error is a share of the pairs that can make it.":
+            lambda *case: [wrong.float().mean() for wrong in _wrong_pairs(*case)],
+        "These are counts; shares are wanted.": lambda *case: [wrong.sum() for wrong in _wrong_pairs(*case)],
+        "You divided by the accepted and the rejected; divide by the pairs of two speakers, and of one.":
+            _of_the_decided,
+        "These are the shares of right decisions; the wrong ones are wanted.":
+            lambda *case: [1 - error for error in errors_at(*case)],
+    },
+)  # fmt: skip
+
+
+def _weighted(states: Tensor, weights: Tensor) -> Tensor:
+    return torch.einsum("lbtd,l->btd", states, weights)
+
+
+def mix(states: Tensor, layer_weights: Tensor) -> Tensor:
+    """The mixture (B, T, D) of the layers of states (L, B, T, D), by the softmax of layer_weights (L,)."""
+    return _weighted(states, layer_weights.softmax(0))
+
+
+check_mix = Exercise(
+    solution=mix,
+    cases=rounds(lambda: (torch.randn(L := whole(3, 6), whole(2, 5), whole(3, 6), whole(4, 7)), 2 * torch.randn(L))),
+    atol=1e-4,
+    passed="Right: softmax makes weights of any numbers, and the layers are added up with them.",
+    mistakes={
+        "The weights are used as they are; softmax makes them positive, and add up to 1.": _weighted,
+        "This is the mean of all layers: where are the weights?": lambda states, _: states.mean(0),
+        "You averaged over the layers as well; a weighted sum is enough.": lambda states, w: mix(states, w) / len(w),
+        "The weights are not divided by their sum: softmax does that.": lambda states, w: _weighted(states, w.exp()),
+        "This is the one layer with the largest weight; all of them are mixed.": lambda states, w: states[w.argmax()],
+        "The layers are weighted, but not added up.": lambda states, w: states * w.softmax(0)[:, None, None, None],
+        "Divided by their sum, the weights may still be negative: take the softmax.":
+            lambda states, w: _weighted(states, w / w.sum()),
+    },
+)  # fmt: skip

@@ -1,127 +1,141 @@
-"""The checks of notebook 00: frames, chance, the contrastive game, bits, shapes."""
+"""Exercises of notebook 00: frames, chance, the contrastive game, bits, shapes."""
+
+from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
-from w2v2_teach.config import BASE, TINY
-from w2v2_teach.course.exercises import Answer, Wrong, call, exercise, expect, recognize
+from w2v2_teach.config import BASE, TINY, Wav2Vec2Config
+from w2v2_teach.course.exercises import Answer, Exercise, Mistake, Wrong, call, whole
 
 
-@exercise("Right for a second, for the shortest sounds and for long ones: the last window has to fit, too.")
-def check_count_frames(count_frames: Answer) -> None:
-    """`count_frames(seconds)`: the frames that BASE makes of so much sound."""
-    eighths = torch.randint(1, 240, (8,))  # up to 30 s, exact in binary
-    for seconds in [1.0, 0.025, 0.0225, 0.045, *(eighths / 8).tolist()]:
-        samples = round(16_000 * seconds)
-        wanted = BASE.frame_lengths(samples)
-        got = call(count_frames, seconds)
-        case = f"For {seconds} s:"
-        if wanted == 0 and got != 0:
-            raise Wrong(f"{case} {samples} samples do not fill one window of 400, so there are 0 frames, not {got}.")
-        if got == wanted:
-            continue
-        if got in (round(seconds * 100), (samples - 320) // 160 + 1):
-            raise Wrong(f"{case} you counted a frame every 10 ms; the strides multiply to 320 samples, 20 ms.")
-        if got == samples // 400:
-            raise Wrong(f"{case} your windows do not overlap: they are 400 samples wide, but 320 apart.")
-        expect(got, wanted, f"{case} a new frame starts every 320 samples, as long as 400 samples still fit.", atol=0)
+def count_frames(seconds: float) -> int:
+    """The frames that BASE makes of so much audio."""
+    return BASE.frame_lengths(round(16_000 * seconds))
 
 
-@exercise("Right: one true answer among K + 1 candidates.")
-def check_chance_accuracy(chance_accuracy: Answer) -> None:
-    """`chance_accuracy(num_distractors)`: how often blind guessing finds the hidden frame."""
-    for k in [3, TINY.num_negatives, BASE.num_negatives, *torch.randint(1, 1000, (5,)).tolist()]:
-        got = call(chance_accuracy, k)
-        if isinstance(got, float) and math.isclose(got, 1 / k) and k > 1:
-            raise Wrong(f"For K = {k} you gave 1/K. The true one is a candidate, too: there are K + 1 candidates.")
-        if isinstance(got, float) and math.isclose(got, k / (k + 1)):
-            raise Wrong(f"For K = {k} you gave K/(K+1), which is how often a guess is wrong.")
-        expect(got, 1 / (k + 1), f"For K = {k}: how many candidates are there in all?", atol=1e-9)
+check_count_frames = Exercise(
+    solution=count_frames,
+    cases=lambda: [(s,) for s in (1.0, 0.025, 0.0225, 0.045, *(torch.randint(1, 240, (8,)) / 8).tolist())], atol=0,
+    passed="Right for a second, for the shortest sounds and for long ones: the last window has to fit, too.",
+    hint="A new frame starts every 320 samples, as long as 400 samples still fit.",
+    mistakes={
+        "Audio that does not fill one window of 400 samples gives 0 frames, not 1.": lambda s: max(count_frames(s), 1),
+        "You counted a frame every 10 ms; the strides multiply to 320 samples, 20 ms.": lambda s: 100 * s,
+        "You counted windows of 20 ms, one every 10 ms; they are 400 samples wide and 320 apart.":
+            lambda s: (round(16_000 * s) - 320) // 160 + 1,
+        "Your windows do not overlap: they are 400 samples wide, but 320 apart.": lambda s: round(16_000 * s) // 400,
+        "50 frames a second is the rate; the last window has to fit as well.": lambda s: 50 * s,
+    },
+)  # fmt: skip
+
+check_chance_accuracy = Exercise(
+    solution=lambda num_distractors: 1 / (num_distractors + 1),
+    cases=lambda: [(k,) for k in (3, TINY.num_negatives, BASE.num_negatives, *torch.randint(1, 1000, (5,)).tolist())],
+    atol=1e-9,
+    passed="Right: one true answer among K + 1 candidates.",
+    hint="How many candidates are there in all?",
+    mistakes={
+        "You gave 1/K. The true one is a candidate, too: there are K + 1 candidates.": lambda k: 1 / k,
+        "You gave K/(K+1), which is how often a guess is wrong.": lambda k: k / (k + 1),
+    },
+)  # fmt: skip
 
 
-@exercise("Right: the direction decides, not the length.")
-def check_best_candidate(best_candidate: Answer) -> None:
-    """`best_candidate(guess, candidates)`: the index of the candidate (K+1, C) with the largest cosine to (C,)."""
-    guess, candidates = torch.tensor([1.0, 1.0]), torch.tensor([[9.0, 0.0], [0.1, 0.1], [-1.0, -1.0]])
-    hint = "The candidates are (9, 0), (0.1, 0.1) and (-1, -1), the guess is (1, 1): compare directions."
-    got = _index(call(best_candidate, guess, candidates))
-    if got == 0:
-        raise Wrong(f"You chose (9, 0), a long vector that points elsewhere: divide by both lengths. {hint}")
-    if got == 2:
-        raise Wrong(f"You chose the opposite direction, cosine -1: look for the largest. {hint}")
-    expect(got, 1, hint)
+def _cosines(guess: Tensor, candidates: Tensor) -> Tensor:
+    return F.cosine_similarity(guess[None], candidates, dim=1)
+
+
+def _game() -> list[tuple[Tensor, Tensor]]:
+    cases = [(torch.tensor([1.0, 1.0]), torch.tensor([[9.0, 0.0], [0.1, 0.1], [-1.0, -1.0]]))]
     for _ in range(6):
-        c, k = int(torch.randint(2, 20, ())), int(torch.randint(2, 60, ()))
-        guess, candidates = torch.randn(c), torch.randn(k + 1, c) * torch.rand(k + 1, 1) * 10
-        wanted = F.cosine_similarity(guess[None], candidates, dim=1).argmax()  # index in 0 … K
-        got = _index(call(best_candidate, guess, candidates))
-        expect(got, wanted, f"There were {k + 1} candidates of width {c}.")
+        width, k = whole(2, 20), whole(2, 60)
+        cases.append((torch.randn(width), torch.randn(k + 1, width) * torch.rand(k + 1, 1) * 10))
+    return cases
 
 
-@exercise("Right: and now compare it with the 256,000 bits a second of 16-bit sound.")
-def check_code_bit_rate(code_bit_rate: Answer) -> None:
-    """`code_bit_rate(num_groups, num_entries)`: bits per second of the codes, at 50 frames a second."""
-    for groups, entries in [(BASE.num_codevector_groups, 1024), (2, 64), (1, 2), (4, 16), (2, 320)]:
-        got, case = call(code_bit_rate, groups, entries), f"For G = {groups}, V = {entries}:"
-        wanted = 50 * groups * math.log2(entries)
-        mistakes = {
-            "these are the bits of one frame; a second has 50 of them.": wanted / 50,
-            "there is a frame every 20 ms, which makes 50 a second, not 100.": wanted * 2,
-            "you took the natural logarithm; bits want log2.": 50 * groups * math.log(entries),
-            "that is one codebook of G·V entries; here G codebooks choose.": 50 * math.log2(groups * entries),
-            "you counted entries. To name one of V entries takes log2(V) bits.": 50 * groups * entries,
-        }
-        recognize(got, wanted, {f"{case} {message}": result for message, result in mistakes.items()})
-        expect(got, wanted, f"{case} each codebook's choice takes log2(V) bits, 50 times a second.")
+check_best_candidate = Exercise(
+    solution=lambda guess, candidates: _cosines(guess, candidates).argmax(), cases=_game,
+    passed="Right: the direction decides, not the length.",
+    hint="Return one index, a whole number: which candidate points where the guess does?",
+    mistakes={
+        "You chose a long vector that points elsewhere: divide by both lengths.":
+            lambda guess, candidates: (candidates @ guess).argmax(),
+        "You chose the opposite direction, cosine -1: look for the largest.": lambda *case: _cosines(*case).argmin(),
+        "These are the cosines. Return one index, a whole number: where is the largest of them?": _cosines,
+        "This is the largest cosine. Return its index, a whole number.": lambda *case: _cosines(*case).max(),
+    },
+)  # fmt: skip
+
+check_code_bit_rate = Exercise(
+    solution=lambda groups, entries: 50 * groups * math.log2(entries),
+    cases=lambda: [(BASE.num_codevector_groups, 1024), (2, 64), (1, 2), (4, 16), (2, 320)],
+    passed="Right: and now compare it with the 256,000 bits a second of 16-bit sound.",
+    hint="Each codebook's choice takes log2(V) bits, 50 times a second.",
+    mistakes={
+        "These are the bits of one frame; a second has 50 of them.": lambda G, V: G * math.log2(V),
+        "There is a frame every 20 ms, which makes 50 a second, not 100.": lambda G, V: 100 * G * math.log2(V),
+        "You took the natural logarithm; bits want log2.": lambda G, V: 50 * G * math.log(V),
+        "That is one codebook of G·V entries; here G codebooks choose.": lambda G, V: 50 * math.log2(G * V),
+        "You counted entries. To name one of V entries takes log2(V) bits.": lambda G, V: 50 * G * V,
+        "That is one codebook; there are G of them.": lambda _, V: 50 * math.log2(V),
+    },
+)  # fmt: skip
+
+THREE_SHAPES = "Return three shapes, each a tuple such as (B, T, C): of z, of c, and of the code logits."
+Shape = tuple[int, ...]
+Shapes = tuple[Shape, Shape, Shape]
 
 
-@exercise("Right: you can read the shape comments of the whole course.")
-def check_shapes(shapes: Answer) -> None:
-    """`shapes(config, batch, samples)`: the shapes of z, of c and of the code logits."""
-    for config in (BASE, TINY):
-        batch, samples = int(torch.randint(1, 9, ())), int(torch.randint(400, 80_000, ()))
-        frames = config.frame_lengths(samples)
-        logits = (batch, frames, config.num_codevector_groups, config.num_codevectors_per_group)
-        wanted = {"z": (batch, frames, config.conv_dim[-1]), "c": (batch, frames, config.hidden_size), "logits": logits}
-        got = call(shapes, config, batch, samples)
-        if not isinstance(got, tuple | list) or len(got) != len(wanted):
-            raise Wrong("Return three shapes: that of z, that of c, and that of the code logits.")
-        for (name, shape), answer in zip(wanted.items(), got, strict=True):
-            _expect_shape(name, answer, shape, f"With B = {batch}, L = {samples}")
+def shapes(config: Wav2Vec2Config, batch: int, samples: int) -> Shapes:
+    """The shapes of z, of c and of the code logits."""
+    frames, groups, entries = (
+        config.frame_lengths(samples),
+        config.num_codevector_groups,
+        config.num_codevectors_per_group,
+    )
+    return (batch, frames, config.conv_dim[-1]), (batch, frames, config.hidden_size), (batch, frames, groups, entries)
 
 
-def _expect_shape(name: str, got: object, wanted: tuple[int, ...], case: str) -> None:
-    """Compare one shape, and name the usual slips.
-
-    Raises:
-        Wrong: it is another shape, or none.
-    """
-    if not isinstance(got, tuple | list):
-        raise Wrong(f"The shape of {name} should be a tuple, such as (B, T, C), not {got!r}.")
-    shape, message = tuple(got), f"{case} you gave {name} the shape {tuple(got)}:"
-    if shape == wanted:
-        return
-    if len(shape) != len(wanted):
-        raise Wrong(f"{message} it has {len(wanted)} dimensions.")
-    if sorted(shape) == sorted(wanted):
-        raise Wrong(f"{message} the numbers are right, but the order in this course is (batch, time, features).")
-    if shape[1] > wanted[1] + 1:
-        raise Wrong(f"{message} time is counted in frames here, config.frame_lengths(samples), not in samples.")
-    if shape[:2] == wanted[:2] and len(shape) == 3:
-        raise Wrong(f"{message} z has the encoder's width C, c the Transformer's width D.")
-    raise Wrong(f"{message} look the symbols up in the table above.")
+def _three_shapes(answer: Answer, *case: Any) -> list[tuple[Any, ...]]:
+    got = call(answer, *case)
+    if not isinstance(got, tuple | list) or len(got) != 3 or not all(isinstance(shape, tuple | list) for shape in got):
+        raise Wrong(THREE_SHAPES)
+    return [tuple(shape) for shape in got]
 
 
-def _index(got: object) -> int:
-    """The reader's choice as an int.
+def _spoiled(change: Callable[..., Any], sign: Callable[[Shape, Shape], bool]) -> Mistake:
+    """A change of the right shapes, given the case as well; `sign` sees it in one shape beside the right one."""
+    return Mistake(
+        lambda *case: change(*shapes(*case), *case),
+        lambda got, *case: any(s != right and sign(s, right) for s, right in zip(got, shapes(*case), strict=True)),
+    )
 
-    Raises:
-        Wrong: it is no single whole number.
-    """
-    if isinstance(got, torch.Tensor) and got.ndim == 0 and not got.is_floating_point():
-        return int(got)
-    if not isinstance(got, int):
-        raise Wrong("Return one index, a whole number: which candidate is it?")
-    return got
+
+check_shapes = Exercise(
+    solution=shapes, cases=lambda: [(config, whole(1, 9), whole(400, 80_000)) for config in (BASE, TINY)],
+    run=_three_shapes,
+    passed="Right: you can read the shape comments of the whole course.",
+    hint="Look the symbols up in the table above.",
+    mistakes={
+        THREE_SHAPES: lambda *case: shapes(*case)[:2],
+        "z and c have 3 dimensions, the code logits have 4.": _spoiled(
+            lambda z, c, logits, *_: (z, c, (*logits[:2], logits[2] * logits[3])),
+            lambda s, right: len(s) != len(right),
+        ),
+        "The numbers are right, but the order in this course is (batch, time, features).": _spoiled(
+            lambda z, c, logits, *_: ((z[0], z[2], z[1]), c, logits), lambda s, right: sorted(s) == sorted(right),
+        ),
+        "Time is counted in frames here, config.frame_lengths(samples), not in samples.": _spoiled(
+            lambda z, c, logits, _, batch, samples: ((batch, samples, z[2]), c, logits),
+            lambda s, right: s[1] > right[1] + 1,
+        ),
+        "z has the encoder's width C, c the Transformer's width D.":
+            _spoiled(lambda z, c, logits, *_: (c, z, logits), lambda s, right: s[:2] == right[:2] and len(s) == 3),
+    },
+)  # fmt: skip

@@ -8,13 +8,9 @@ from matplotlib.figure import Figure
 
 from w2v2_teach.course.plots.signals import sampled
 from w2v2_teach.course.widgets.explorer import Explorer
+from w2v2_teach.speech.audio import alias_frequency
 
 SECONDS = 0.0015  # what the picture shows
-
-
-def alias_frequency(tone: float, sample_rate: float) -> float:
-    """The lowest frequency whose samples are those of `tone`: its distance to the nearest multiple of the rate (Hz)."""
-    return abs(tone - sample_rate * round(tone / sample_rate))
 
 
 def explorer() -> Explorer:
