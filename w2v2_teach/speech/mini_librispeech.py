@@ -48,7 +48,7 @@ def _mini_librispeech(download: bool, url: str, md5: dict[str, str]) -> Corpus:
     if learned is None:
         if not download:
             raise CorpusNotFound(
-                "Mini LibriSpeech is not on this machine: fetch it, 332 MB, with `w2v2-teach download mini-librispeech` "
+                "Mini LibriSpeech is not on this machine: fetch 332 MB with `w2v2-teach download mini-librispeech` "
                 "or mini_librispeech(download=True), or point $W2V2_TEACH_DATA at a folder that holds "
                 "LibriSpeech/train-clean-5"
             )
