@@ -7,11 +7,6 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from sklearn.cluster import KMeans
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import LeaveOneGroupOut, cross_val_score
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
@@ -64,6 +59,8 @@ def context_metrics(model: Wav2Vec2Model, corpus: Corpus, frames: int = 8_000) -
         `phone_accuracy` of a linear probe on speakers whom it has not seen, their mean; `majority`, how often the
         commonest phone is right; `cluster_pnmi` of phone and k-means cluster.
     """
+    from sklearn.cluster import KMeans
+
     drawn = phone_frames(model, corpus, frames)
     probe = linear_probe(drawn.contexts, drawn.phones, drawn.speakers)
     clusters = KMeans(CLUSTERS, n_init=1, random_state=0).fit_predict(drawn.contexts)  # (N,)
@@ -103,6 +100,11 @@ def linear_probe(features: np.ndarray, labels: Sequence[str], groups: Sequence[s
         labels: (n,) what to tell.
         groups: (n,) speakers.
     """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import LeaveOneGroupOut, cross_val_score
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
     classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
     with threadpool_limits(1):  # the matrices are small: where cores are busy, threads wait for each other for minutes
         scores = cross_val_score(classifier, features, labels, groups=groups, cv=LeaveOneGroupOut())

@@ -161,8 +161,8 @@ def _fsdd(download: bool, url: str, checksums: dict[str, str]) -> Corpus:
     if recordings is None:
         if not download:
             raise CorpusNotFound(
-                "the Free Spoken Digit Dataset is not on this machine: fetch it with fsdd(download=True), "
-                f"or point $W2V2_TEACH_DATA at a folder that holds {name}/recordings"
+                "the Free Spoken Digit Dataset is not on this machine: fetch it with `w2v2-teach download fsdd` or "
+                f"fsdd(download=True), or point $W2V2_TEACH_DATA at a folder that holds {name}/recordings"
             )
         recordings = _fetch_fsdd(url, checksums, downloads.cache_folder() / name)
     downloads.verify(recordings, checksums)
@@ -217,8 +217,8 @@ def _librosa_excerpts(download: bool, url: str) -> Corpus:
     if folder is None:
         if not download:
             raise CorpusNotFound(
-                "librosa's speech examples are not on this machine: fetch them with librosa_excerpts(download=True), "
-                "or point $W2V2_TEACH_DATA at a folder that holds librosa/*.ogg"
+                "librosa's speech examples are not on this machine: fetch them with `w2v2-teach download librosa` or "
+                "librosa_excerpts(download=True), or point $W2V2_TEACH_DATA at a folder that holds librosa/*.ogg"
             )
         folder = own
         for file, checksum in checksums.items():
