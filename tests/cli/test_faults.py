@@ -193,3 +193,44 @@ def test_numbers_out_of_range(command, word, corpus, tmp_path):
             answer = refused(*words, option_name(field), word)
             assert f"{field.name} is {word}" in answer or word == "0" or int(word) > 1000, answer
     assert not (tmp_path / "run").exists()
+
+
+# --- what a corpus can hold -------------------------------------------------------------------------------------------
+
+
+TABLE = "utterances.tsv"
+
+
+@pytest.mark.parametrize(
+    ("break_it", "complaint"),
+    [
+        (lambda table: table.replace(b"ah ee", b"ah \xe9", 1), "utterances.tsv, line 2: byte 0xe9 after"),
+        (lambda table: table.decode().encode("utf-16"), "utterances.tsv, line 1: the file is UTF-16"),
+        (lambda table: table.replace(b"train-01\t", b"train-00\t"), "line 3: train-00 stands in"),
+        (lambda table: table.replace(b"ah ee", b"ah|ee", 1), "utterances.tsv, line 2: '|' stands for the space"),
+        (lambda table: table.replace(b"audio/train-02.wav", b"audio/nobody.wav"), "line 4: there is no"),
+        (lambda table: table.replace(b"4000", b"many", 1), "utterances.tsv, line 2: invalid literal"),
+    ],
+    ids=["latin-1", "utf-16", "id twice", "delimiter", "no recording", "no number"],
+)
+@pytest.mark.parametrize("command", ["pretrain", "finetune asr", "finetune speaker", "finetune keyword"])
+def test_a_table_that_cannot_be_used_is_named_by_line(command, break_it, complaint, tmp_path):
+    folder = write_corpus(tmp_path / "corpus", train=4, dev=2)
+    (folder / TABLE).write_bytes(break_it((folder / TABLE).read_bytes()))
+    assert complaint in refused(*command.split(), "--corpus", folder, "--out", tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_transcripts_longer_than_their_audio_are_listed_before_training(tmp_path):
+    folder = write_corpus(tmp_path / "corpus", train=4, dev=2)
+    lines = (folder / TABLE).read_text().splitlines(keepends=True)  # the header, then train-00, train-01, …
+    for number in (1, 3):
+        lines[number] = lines[number].replace("ah ee", "ah ee " * 20)
+    (folder / TABLE).write_text("".join(lines))
+    options = ["--from", "scratch", "--batch-size", "2", "--corpus", folder, "--out", tmp_path / "run"]
+    message = refused("finetune", "asr", *options)
+    assert "2 transcripts need more frames than their audio has" in message
+    assert "train-00 (" in message
+    assert "train-02 (" in message
+    assert "train-01" not in message
+    assert not (tmp_path / "run" / "metrics.jsonl").exists()

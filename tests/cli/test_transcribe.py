@@ -73,6 +73,26 @@ def test_a_bad_file_is_named_and_the_others_are_written(folder):
 
 
 @pytest.mark.usefixtures("tones")
+def test_files_whose_header_lies_are_written_as_a_whole_or_named(folder):
+    """FLAC from a pipe and MP3 without a count to their end; half a file, and opposite channels, not at all."""
+    piped = bytearray((folder / "zwei größe 声.flac").read_bytes())
+    piped[21] &= 0xF0
+    piped[22:26] = bytes(4)  # STREAMINFO's number of samples
+    (folder / "piped.flac").write_bytes(piped)
+    long = (folder / "long.mp3").read_bytes()
+    (folder / "uncounted.mp3").write_bytes(long[long.index(long[:2], 4) :])
+    (folder / "half.mp3").write_bytes(long[: len(long) // 2])
+    soundfile.write(folder / "opposite.wav", np.stack([speak("fad"), -speak("fad")], axis=1), 16_000)
+    names = ("piped.flac", "half.mp3", "uncounted.mp3", "opposite.wav", "one.wav")
+    result = invoke("transcribe", *(folder / name for name in names))
+    assert result.exit_code == 1
+    assert result.stdout == f"fad\n{LONG}\nabc ee\n"
+    half, opposite = result.stderr.strip().split("\n")
+    assert "half.mp3 breaks off or is damaged at " in half
+    assert "opposite.wav: its channels are of opposite phase" in opposite
+
+
+@pytest.mark.usefixtures("tones")
 def test_json_has_a_line_for_each_file(folder):
     paths = [folder / "one.wav", folder / "zwei größe 声.flac", folder / "silence.ogg"]
     result = run("--format", "json", *paths)

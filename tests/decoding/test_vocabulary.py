@@ -109,7 +109,7 @@ def test_saved_as_hugging_face_saves_it(vocabulary, tmp_path):
 
 
 def test_loaded_in_the_order_of_the_ids(tmp_path):
-    (tmp_path / "vocab.json").write_text('{"é": 2, "|": 1, "<pad>": 0}', encoding="utf-8")
+    (tmp_path / "vocab.json").write_text('{"é": 2, "|": 1, "<pad>": 0}', encoding="utf-8-sig")  # as Windows editors do
     assert Vocabulary.load(tmp_path / "vocab.json").tokens == ("<pad>", "|", "é")
 
 
