@@ -21,6 +21,7 @@ from w2v2_teach.config import PRESETS
 from w2v2_teach.model import Wav2Vec2ForPreTraining
 from w2v2_teach.speech import corpora
 from w2v2_teach.speech.corpora import Corpus, read_tables
+from w2v2_teach.tasks import evaluate_checkpoint
 from w2v2_teach.tasks.pretraining import RECIPES, PretrainingSettings
 from w2v2_teach.training.run_folder import RunFolder, read_metrics
 from w2v2_teach.training.settings import option_name
@@ -235,14 +236,17 @@ def test_evaluate_prints_a_table_and_writes_everything(corpus, whole, tmp_path, 
     fsdd = Corpus("fsdd", (replace(u, text=words[i // 3 % 2]) for i, u in enumerate(speech.split("train"))))
     monkeypatch.setattr(corpora, "toy_speech", lambda: toy)
     monkeypatch.setattr(corpora, "fsdd", lambda: fsdd)
+    human = Corpus("human", (replace(u, split="train" if i < 8 else "test") for i, u in enumerate(speech)))
+    monkeypatch.setattr(evaluate_checkpoint, "mini_librispeech", lambda: human)
     result = invoke("evaluate", whole / "model", "--out", tmp_path / "results.json")
     assert result.exit_code == 0
     results = json.loads((tmp_path / "results.json").read_text())
-    assert results.keys() == {"checkpoint", "machine", "trained", "untrained"}
+    assert results.keys() == {"checkpoint", "machine", "trained", "untrained", "yardsticks"}
     for name in ("contrastive_loss", "accuracy", "pnmi", "usage_perplexity", "digit_accuracy"):
         ours, theirs = results["trained"][name], results["untrained"][name]
         assert re.search(rf"^{name} +{ours:.3f} +untrained +{theirs:.3f}$", result.stdout, re.MULTILINE)
     assert len(results["trained"]["digit_accuracy_by_speaker"]) == 3
+    assert re.search(rf"^MFCC +{results['yardsticks']['MFCC']['cluster_pnmi']:.3f} ", result.stdout, re.MULTILINE)
 
 
 def test_evaluate_without_a_checkpoint_is_one_sentence(tmp_path):

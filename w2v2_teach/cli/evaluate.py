@@ -57,3 +57,15 @@ def print_results(results: dict[str, Any]) -> None:
         if not isinstance(value, dict):
             beside = f"   untrained {untrained[name]:10.3f}" if untrained else ""
             print(f"{name:<24} {value:10.3f}{beside}")
+    if untrained:
+        print(layer_table(results))
+
+
+def layer_table(results: dict[str, Any]) -> str:
+    """What each layer, trained and untrained, and each yardstick says of human phones and of digits, a line each."""
+    measures = "cluster_pnmi", "cluster_pnmi_shuffled", "phone_accuracy", "digit_accuracy"
+    rows = {f"{side} {name}": row for side in ("trained", "untrained") for name, row in results[side]["layers"].items()}
+    lines = [f"{'':<36}" + "".join(f"{measure:>23}" for measure in measures)]
+    for name, row in (rows | results["yardsticks"]).items():
+        lines.append(f"{name:<36}" + "".join(f"{row[m]:>23.3f}" if m in row else " " * 23 for m in measures))
+    return "\n".join(lines)

@@ -55,3 +55,8 @@ def train_and_dev(name: str) -> tuple[Corpus, Corpus]:
 def joined(parts: Sequence[Corpus]) -> Corpus:
     """Several corpora as one; a single one as it is."""
     return parts[0] if len(parts) == 1 else JoinedCorpus(parts)
+
+
+def with_phones(corpus: Corpus) -> Corpus:
+    """The utterances whose phone times are known."""
+    return Corpus(corpus.name, (utterance for utterance in corpus if utterance.phones))

@@ -12,14 +12,16 @@ from w2v2_teach.decoding.vocabulary import Vocabulary
 from w2v2_teach.heads import Wav2Vec2ForCTC, Wav2Vec2ForSequenceClassification, Wav2Vec2ForSpeakerVerification
 from w2v2_teach.model import Wav2Vec2ForPreTraining
 from w2v2_teach.speech import corpora
+from w2v2_teach.speech.by_name import with_phones
+from w2v2_teach.speech.mini_librispeech import mini_librispeech
 from w2v2_teach.tasks.asr import evaluate_asr
-from w2v2_teach.tasks.evaluation import evaluate_pretrained
+from w2v2_teach.tasks.evaluation import Speech, evaluate_pretrained
 from w2v2_teach.tasks.keywords import evaluate_keyword_model
 from w2v2_teach.tasks.speakers import evaluate_speaker_model
 
 
 def evaluate_checkpoint(name: str, device: torch.device | str = "cpu") -> dict[str, Any]:
-    """Measure a checkpoint on speakers it was not trained on, of the bundled corpus and of FSDD.
+    """Measure a checkpoint on speakers it was not trained on, of the bundled corpus, of FSDD and of Mini LibriSpeech.
 
     Args:
         name: a folder, a checkpoint of the course, or a downloaded hub id.
@@ -37,7 +39,9 @@ def evaluate_checkpoint(name: str, device: torch.device | str = "cpu") -> dict[s
 
 
 def _evaluate_pretrained(model: Wav2Vec2ForPreTraining, _name: str) -> dict[str, Any]:
-    return evaluate_pretrained(model, corpora.toy_speech().split("test"), corpora.fsdd())
+    human = with_phones(mini_librispeech())
+    toy, digits = corpora.toy_speech().split("test"), corpora.fsdd()
+    return evaluate_pretrained(model, Speech(human.split("train"), human.split("test"), toy, digits))
 
 
 def _evaluate_recognizer(model: Wav2Vec2ForCTC, name: str) -> dict[str, Any]:
