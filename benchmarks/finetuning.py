@@ -59,7 +59,7 @@ class Run(NamedTuple):
     def command(self) -> list[str]:
         updates = UPDATES[self.minutes]
         schedule = {"updates": updates, "warmup-updates": updates // 10, "hold-updates": 4 * updates // 10}
-        words = ["finetune", "asr", "--start", self.start, "--out", str(self.folder), "--seed", str(self.seed)]
+        words = ["finetune", "asr", "--from", self.start, "--out", str(self.folder), "--seed", str(self.seed)]
         words += [word for name, value in schedule.items() for word in (f"--{name}", str(value))]
         words += ["--minutes", f"{self.minutes:g}"] if self.minutes else []
         return [*words, "--batch-size", "8", "--evaluate-every", str(updates), *self.options]

@@ -6,6 +6,7 @@ Needs libespeak-ng 1.51 and opusenc (Debian: espeak-ng, opus-tools). The corpus 
 `data/toy_speech/README.md`, whose tables of figures this script writes.
 """
 
+import argparse
 import csv
 import io
 import multiprocessing
@@ -15,13 +16,12 @@ import subprocess
 import tempfile
 from itertools import islice, pairwise
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pooch
 import soundfile
 import soxr
-import typer
 from espeak_ng import PAUSE, PHONE_OF_IPA, Espeak, Phone
 from espeak_ng import SAMPLE_RATE as ESPEAK_RATE
 from toy_card import write_card
@@ -309,13 +309,15 @@ def build(out: Path) -> None:
                 old.rename(out)
 
 
-def main(out: Annotated[Path, typer.Option(help="The folder to write; what is there is replaced.")] = CORPUS) -> None:
+def main() -> None:
     """Make the toy speech corpus."""
+    parser = argparse.ArgumentParser(description="Make the toy speech corpus.")
+    parser.add_argument("--out", type=Path, default=CORPUS, help="the folder to write; what is there is replaced")
     try:
-        build(out)
+        build(parser.parse_args().out)
     except RuntimeError as error:
         raise SystemExit(f"build_toy_speech: {error}") from error
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    main()

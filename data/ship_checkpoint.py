@@ -19,16 +19,18 @@ import torch
 from safetensors.torch import save_file
 
 from w2v2_teach.checkpoints import SHIPPED, Pretrained, architecture
-from w2v2_teach.cli import MODELS, TASKS, evaluate
+from w2v2_teach.cli.evaluate import save_results
+from w2v2_teach.cli.finetune import TASKS
 from w2v2_teach.config import PRESETS, Wav2Vec2Config
 from w2v2_teach.course.environment import versions
 from w2v2_teach.model import Wav2Vec2ForPreTraining
+from w2v2_teach.tasks.evaluate_checkpoint import MODELS, evaluate_checkpoint
 from w2v2_teach.tasks.pretraining import RECIPES
 from w2v2_teach.training.run_folder import RunFolder, read_metrics
 from w2v2_teach.training.settings import TrainingSettings, option_name
 
 LAUNCHERS = {
-    "pretrain": "OMP_NUM_THREADS=1 torchrun --nproc-per-node 2 -m w2v2_teach.cli",
+    "pretrain": "OMP_NUM_THREADS=1 torchrun --nproc-per-node 2 -m w2v2_teach.cli --",
     "finetune": ".venv/bin/w2v2-teach",
 }
 DIGITS_KEPT = 5  # of each number in the log
@@ -57,7 +59,7 @@ def main(run: Path, name: str) -> None:
     log = read_metrics(run / "metrics.jsonl")
     lines = ({k: v if isinstance(v, int) else float(f"{v:.{DIGITS_KEPT}g}") for k, v in line.items()} for line in log)
     (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
-    evaluate(name, folder / "evaluation.json")
+    save_results(folder / "evaluation.json", name, evaluate_checkpoint(name))
     (folder / "README.md").write_text(card(name, model, state, log, run), encoding="utf-8")
 
 

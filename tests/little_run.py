@@ -132,7 +132,7 @@ def file_size_limit(size: int) -> Iterator[None]:
 
 # Importing the package takes seconds. A server imports it once, and then forks every process that a test asks for.
 _SERVER = multiprocessing.get_context("forkserver")
-_SERVER.set_forkserver_preload(["w2v2_teach.cli", "torch._dynamo", "little_run"])  # AdamW imports the second one
+_SERVER.set_forkserver_preload(["w2v2_teach.cli.pretrain", "torch._dynamo", "little_run"])  # AdamW needs _dynamo
 PATIENCE = 120  # seconds after which a test gives up
 
 
@@ -182,9 +182,9 @@ def _together(rank: int, folder: Path, function: Callable[..., Any], args: tuple
 
 def command(*args: str) -> None:
     """`w2v2-teach …`"""
-    from w2v2_teach.cli import app
+    from w2v2_teach.cli import main
 
-    app(args, prog_name="w2v2-teach")
+    sys.exit(main(args))
 
 
 def full_disk(*args: str) -> None:

@@ -376,7 +376,8 @@ def test_the_hub_is_asked_only_on_request_and_then_cached(hub, tmp_path):
     run = load_from_hub(hub.url.rstrip("/"), tmp_path / "cache", False, True, False)
     first, second, third = run.stdout.splitlines()
     assert first == (
-        "refused: someone/model is no folder, and its config.json is not in the cache; download=True asks the hub."
+        "refused: someone/model is no folder, and its config.json is not in the cache: fetch it with "
+        "`w2v2-teach download someone/model` or with download=True."
     )
     assert second == third == "loaded 32"
     assert "model.safetensors: 100%" in run.stderr  # the progress bar

@@ -220,4 +220,7 @@ def _hub_file(name: str, candidates: tuple[str, ...], download: bool) -> Path:
     wanted = " or ".join(candidates)
     if download:
         raise CheckpointError(f"{name} on the hub has no {wanted}.")
-    raise CheckpointError(f"{name} is no folder, and its {wanted} is not in the cache; download=True asks the hub.")
+    raise CheckpointError(
+        f"{name} is no folder, and its {wanted} is not in the cache: fetch it with `w2v2-teach download {name}` "
+        "or with download=True."
+    )

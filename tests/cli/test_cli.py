@@ -3,29 +3,22 @@
 import re
 
 import pytest
-from typer.testing import CliRunner
+from command_line import invoke
 
-from w2v2_teach.cli import app
-from w2v2_teach.speech import corpora
+from w2v2_teach.cli.download import CORPORA
 from w2v2_teach.speech.downloads import DownloadError
 
 
-def run(*args: str):
-    return CliRunner().invoke(app, args)
-
-
 def test_check_prints_the_environment():
-    result = run("check")
+    result = invoke("check")
     assert result.exit_code == 0
-    assert "torch" in result.output
+    assert "torch" in result.stdout
 
 
-@pytest.mark.parametrize(("name", "function"), [("fsdd", "fsdd"), ("librosa", "librosa_excerpts")])
-def test_download_fetches_and_reports(monkeypatch, name, function):
-    monkeypatch.setattr(corpora, function, lambda download: f"{function}: {download}")
-    result = run("download", name)
-    assert result.exit_code == 0
-    assert result.output == f"{function}: True\n"
+@pytest.mark.parametrize("name", CORPORA)
+def test_download_fetches_and_reports(monkeypatch, name):
+    monkeypatch.setitem(CORPORA, name, lambda download: f"{name}: {download}")
+    assert invoke("download", name) == (0, f"{name}: True\n", "")
 
 
 def test_a_failed_download_is_one_sentence_and_a_status(monkeypatch):
@@ -33,8 +26,8 @@ def test_a_failed_download_is_one_sentence_and_a_status(monkeypatch):
         assert download
         raise DownloadError("There is no network.")
 
-    monkeypatch.setattr(corpora, "fsdd", fail)
-    result = run("download", "fsdd")
+    monkeypatch.setitem(CORPORA, "fsdd", fail)
+    result = invoke("download", "fsdd")
     assert result.exit_code == 1
     assert result.stderr == "There is no network.\n"
 
@@ -42,13 +35,13 @@ def test_a_failed_download_is_one_sentence_and_a_status(monkeypatch):
 def test_a_data_folder_that_does_not_exist_is_one_sentence_and_a_status(monkeypatch, tmp_path):
     monkeypatch.setenv("W2V2_TEACH_DATA", str(tmp_path / "typo"))
     for arguments in (("download", "fsdd"), ("evaluate", "tiny-keyword")):
-        result = run(*arguments)
+        result = invoke(*arguments)
         assert (result.exit_code, result.stdout) == (1, "")
         assert re.fullmatch(r"\$W2V2_TEACH_DATA is \S+typo, and there is no such folder.*\n", result.stderr)
 
 
 def test_an_unknown_name_is_refused_with_what_there_is():
-    result = run("download", "timit")
+    result = invoke("download", "timit")
     assert result.exit_code == 2
-    assert "'fsdd'" in result.stderr
-    assert "'librosa'" in result.stderr
+    assert "fsdd" in result.stderr
+    assert "librosa" in result.stderr

@@ -6,10 +6,9 @@ from dataclasses import replace
 
 import pytest
 import torch
+from command_line import invoke
 from little_run import CONFIG, write_corpus
-from typer.testing import CliRunner
 
-from w2v2_teach.cli import app
 from w2v2_teach.decoding.vocabulary import Vocabulary
 from w2v2_teach.heads import Wav2Vec2ForCTC
 from w2v2_teach.model import Wav2Vec2ForPreTraining, Wav2Vec2Model
@@ -40,8 +39,8 @@ def pretrained(tmp_path_factory):
 @pytest.fixture(scope="module")
 def finetune(corpus, pretrained):
     def run(out, *args):
-        words = ["finetune", "asr", "--corpus", str(corpus), "--start", str(pretrained), "--out", str(out)]
-        return CliRunner().invoke(app, [*words, *SHORT, *args])
+        words = ["finetune", "asr", "--corpus", str(corpus), "--from", str(pretrained), "--out", str(out)]
+        return invoke(*words, *SHORT, *args)
 
     return run
 
@@ -50,7 +49,7 @@ def finetune(corpus, pretrained):
 def recognizer(finetune, tmp_path_factory):
     out = tmp_path_factory.mktemp("run")
     result = finetune(out)
-    assert result.exit_code == 0, result.output
+    assert result.exit_code == 0, result.stderr
     return out
 
 
@@ -87,7 +86,7 @@ def test_settings_that_are_switches_can_be_switched_off(finetune, tmp_path):
     [
         (["--minutes", "9"], "minutes; 9 are wanted"),
         (["--minutes", "0.01"], "batch_size=4 asks for more"),
-        (["--start", "nowhere/at-all"], "nowhere/at-all is no folder"),
+        (["--from", "nowhere/at-all"], "nowhere/at-all is no folder"),
         (["--rate-decay", "2"], "rate_decay is 2.0; it must be in (0, 1]."),
         (["--corpus", "not-there"], "not-there"),
     ],
@@ -108,8 +107,8 @@ def test_a_recognizer_is_evaluated_by_its_head(corpus, recognizer, tmp_path, mon
     ]
     monkeypatch.setattr(corpora, "toy_speech", lambda: Corpus("toy", speech))
     file = tmp_path / "results.json"
-    result = CliRunner().invoke(app, ["evaluate", str(recognizer / "model"), "--out", str(file)])
-    assert result.exit_code == 0, result.output
+    result = invoke("evaluate", recognizer / "model", "--out", file)
+    assert result.exit_code == 0, result.stderr
     results = json.loads(file.read_text())
     for name in ("wer", "cer", "beam_wer", "beam_cer", "median_boundary_error"):
         assert re.search(rf"^{name} +{results[name]:.3f}$", result.stdout, re.MULTILINE)
@@ -117,6 +116,6 @@ def test_a_recognizer_is_evaluated_by_its_head(corpus, recognizer, tmp_path, mon
 
 def test_a_head_that_cannot_be_evaluated_is_named(tmp_path):
     Wav2Vec2Model(CONFIG).save_pretrained(tmp_path)
-    result = CliRunner().invoke(app, ["evaluate", str(tmp_path)])
+    result = invoke("evaluate", tmp_path)
     assert result.exit_code == 1
     assert "is a Wav2Vec2Model; what can be evaluated: " in result.stderr

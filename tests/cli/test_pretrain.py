@@ -6,20 +6,22 @@ import re
 import signal
 import subprocess
 import sys
+from argparse import ArgumentParser, HelpFormatter
 from dataclasses import fields, replace
+from functools import partial
 
 import psutil
 import pytest
 import torch
-import typer
+from command_line import invoke
 from little_run import PATIENCE, Child, command, full_disk, same_weights, wait_for, without_times, write_corpus
-from typer.testing import CliRunner
 
-from w2v2_teach.cli import app, options_of
+from w2v2_teach.cli.options import add_settings, given_settings
 from w2v2_teach.config import PRESETS
 from w2v2_teach.model import Wav2Vec2ForPreTraining
 from w2v2_teach.speech import corpora
 from w2v2_teach.speech.corpora import Corpus, read_tables
+from w2v2_teach.tasks import evaluate_checkpoint
 from w2v2_teach.tasks.pretraining import RECIPES, PretrainingSettings
 from w2v2_teach.training.run_folder import RunFolder, read_metrics
 from w2v2_teach.training.settings import option_name
@@ -161,7 +163,7 @@ def test_torchrun_starts_two_processes_that_train_like_one(corpus, pretrain, tmp
 
 def refused(*args) -> str:
     """What the command says before it exits with status 1."""
-    result = CliRunner().invoke(app, ["pretrain", *map(str, args)])
+    result = invoke("pretrain", *args)
     assert result.exit_code == 1
     assert result.stderr.count("\n") == 1
     return result.stderr
@@ -187,43 +189,34 @@ def test_what_it_cannot_do_is_one_sentence(corpus, whole, tmp_path, monkeypatch)
 
 
 @pytest.fixture
-def train():
-    """A command with an option for each setting, and what has arrived in it."""
-    arrived = {}
-    little = typer.Typer()
-
-    @little.command()
-    @options_of(PretrainingSettings)
-    def train(out: str = "here", *, options: dict) -> None:
-        """Train."""
-        arrived.update(options, out=out)
-
-    def invoke(*args: str):
-        arrived.clear()
-        result = CliRunner().invoke(little, args, env={"COLUMNS": "300"})
-        return result, dict(arrived)
-
-    return invoke
+def parser():
+    parser = ArgumentParser(prog="train", formatter_class=partial(HelpFormatter, width=300))
+    parser.add_argument("--out", default="here")
+    add_settings(parser, PretrainingSettings)
+    return parser
 
 
-def test_every_setting_has_one_option_that_says_what_it_is(train):
-    text = re.sub(r"[\s│]+", " ", train("--help")[0].stdout)
+def test_every_setting_has_one_option_that_says_what_it_is(parser):
+    text = parser.format_help().split("settings:")[1]
     for field in fields(PretrainingSettings):
-        assert len(re.findall(rf"{option_name(field)}\b(?!-)", text)) == 1, field.name
+        assert len(re.findall(rf"^  {option_name(field)}\b(?!-)", text, re.MULTILINE)) == 1, field.name
         assert field.metadata["help"] in text
-    assert "--out" in text
 
 
-def test_what_is_given_arrives_and_nothing_else(train):
-    assert train()[1] == {"out": "here"}
+def test_what_is_given_arrives_and_nothing_else(parser):
+    def given(*words: str) -> dict:
+        return given_settings(parser.parse_args(words), RECIPES["base"])
+
+    assert given() == {}
     for field in fields(PretrainingSettings):
         if isinstance(field.default, bool):
-            assert train(option_name(field))[1] == {field.name: True, "out": "here"}
-            assert train(option_name(field).replace("--", "--no-"))[1] == {field.name: False, "out": "here"}
+            assert given(option_name(field)) == {field.name: True}
+            assert given(option_name(field).replace("--", "--no-")) == {field.name: False}
+        elif field.default == ():
+            assert given(option_name(field), "3", "4", option_name(field), "5") == {field.name: [3, 4, 5]}
         else:
-            assert train(option_name(field), "3")[1] == {field.name: 3, "out": "here"}, field.name
-    assert train("--out", "there", "--seed", "0")[1] == {"seed": 0, "out": "there"}, "a zero is given, too"
-    assert train("--updates", "many")[0].exit_code == 2
+            assert given(option_name(field), "3") == {field.name: 3}, field.name
+    assert given("--out", "there", "--seed", "0") == {"seed": 0}, "a zero is given, too"
 
 
 def test_a_preset_is_a_model_and_its_recipe(whole):
@@ -243,18 +236,21 @@ def test_evaluate_prints_a_table_and_writes_everything(corpus, whole, tmp_path, 
     fsdd = Corpus("fsdd", (replace(u, text=words[i // 3 % 2]) for i, u in enumerate(speech.split("train"))))
     monkeypatch.setattr(corpora, "toy_speech", lambda: toy)
     monkeypatch.setattr(corpora, "fsdd", lambda: fsdd)
-    result = CliRunner().invoke(app, ["evaluate", str(whole / "model"), "--out", str(tmp_path / "results.json")])
+    human = Corpus("human", (replace(u, split="train" if i < 8 else "test") for i, u in enumerate(speech)))
+    monkeypatch.setattr(evaluate_checkpoint, "mini_librispeech", lambda: human)
+    result = invoke("evaluate", whole / "model", "--out", tmp_path / "results.json")
     assert result.exit_code == 0
     results = json.loads((tmp_path / "results.json").read_text())
-    assert results.keys() == {"checkpoint", "machine", "trained", "untrained"}
+    assert results.keys() == {"checkpoint", "machine", "trained", "untrained", "yardsticks"}
     for name in ("contrastive_loss", "accuracy", "pnmi", "usage_perplexity", "digit_accuracy"):
         ours, theirs = results["trained"][name], results["untrained"][name]
         assert re.search(rf"^{name} +{ours:.3f} +untrained +{theirs:.3f}$", result.stdout, re.MULTILINE)
     assert len(results["trained"]["digit_accuracy_by_speaker"]) == 3
+    assert re.search(rf"^MFCC +{results['yardsticks']['MFCC']['cluster_pnmi']:.3f} ", result.stdout, re.MULTILINE)
 
 
 def test_evaluate_without_a_checkpoint_is_one_sentence(tmp_path):
-    result = CliRunner().invoke(app, ["evaluate", str(tmp_path), "--out", str(tmp_path / "results.json")])
+    result = invoke("evaluate", tmp_path, "--out", tmp_path / "results.json")
     assert result.exit_code == 1
     assert result.stderr == f"{tmp_path} has no config.json.\n"
     assert list(tmp_path.iterdir()) == []

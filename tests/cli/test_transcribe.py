@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import soundfile
+from command_line import invoke
 from tones import VOCABULARY, random_text, recognizer, speak
-from typer.testing import CliRunner
 
-from w2v2_teach import cli
+from w2v2_teach.cli import transcribe
 from w2v2_teach.heads import Wav2Vec2ForCTC
 
 LONG = random_text(50, seed=3)
@@ -25,7 +25,7 @@ def tones(monkeypatch):
         given.append((name, language_model))
         return replace(recognizer(), language_model=language_model)
 
-    monkeypatch.setattr(cli.Recognizer, "from_pretrained", load)
+    monkeypatch.setattr(transcribe.Recognizer, "from_pretrained", load)
     return given
 
 
@@ -42,7 +42,7 @@ def folder(tmp_path):
 
 
 def run(*args):
-    return CliRunner().invoke(cli.app, ["transcribe", *map(str, args)])
+    return invoke("transcribe", *args)
 
 
 def test_one_file_one_line(tones, folder):

@@ -3,6 +3,7 @@
 import io
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +13,8 @@ from tones import FIELD, SILENCE, TONE, VOCABULARY, random_text, recognizer, spe
 
 from w2v2_teach.checkpoints import CheckpointError
 from w2v2_teach.config import TINY
-from w2v2_teach.decoding.beam_search import Hypothesis, transcription
+from w2v2_teach.decoding import transcription
+from w2v2_teach.decoding.beam_search import Hypothesis
 from w2v2_teach.decoding.error_rates import error_rates
 from w2v2_teach.decoding.ngram import NGramModel
 from w2v2_teach.decoding.transcription import Recognizer, Transcript, between_words, mark_pauses, subtitles, windows
@@ -22,6 +24,7 @@ from w2v2_teach.heads import Wav2Vec2ForCTC
 from w2v2_teach.model import Wav2Vec2Model
 from w2v2_teach.speech import corpora
 from w2v2_teach.speech.audio import AudioError
+from w2v2_teach.speech.audio_headers import ForwardFile
 
 TEXT = random_text(40)  # about 20 s
 
@@ -144,18 +147,49 @@ def test_a_long_file_says_what_its_parts_say(tones, tmp_path):
     assert tones.transcribe(tmp_path / "long.flac").text == " ".join(texts)
 
 
-def test_of_a_long_file_one_window_is_read_at_a_time(tones, tmp_path, monkeypatch):
-    soundfile.write(tmp_path / "long.wav", np.tile(speak(TEXT + " "), 4), 16_000)
-    read, original = [], transcription.load_audio
+@pytest.mark.parametrize("name", ["long.wav", "long.flac", "long.mp3", "gsm.wav", "piped.flac"])
+def test_of_a_long_file_one_window_is_read_at_a_time_and_no_frame_twice(tones, tmp_path, monkeypatch, name):
+    rate = 8_000 if name == "gsm.wav" else 16_000
+    sound = np.tile(speak(TEXT + " ", rate), 4)
+    soundfile.write(tmp_path / name, sound, rate, **({"subtype": "GSM610"} if name == "gsm.wav" else {}))
+    if name == "piped.flac":
+        without_length(tmp_path / name)
+    read, original = [], ForwardFile.read_frames
 
-    def counting(*args):
-        read.append(len(waveform := original(*args)))
-        return waveform
+    def counting(self, count):
+        read.append(len(block := original(self, count)))
+        return block
 
-    monkeypatch.setattr(transcription, "load_audio", counting)
-    assert tones.transcribe(tmp_path / "long.wav").text == " ".join([TEXT] * 4)
+    monkeypatch.setattr(ForwardFile, "read_frames", counting)
+    found = tones.transcribe(tmp_path / name).text
+    assert error_rates([" ".join([TEXT] * 4)], [found])["cer"] < (0.1 if name == "gsm.wav" else 1e-9)
+    counted = len(sound) if name == "piped.flac" else 0  # once to find its length
     assert len(read) > 4
-    assert max(read) <= transcription.WINDOW * 16_000
+    assert max(read) <= transcription.WINDOW * rate
+    assert sum(read) == pytest.approx(len(sound) + counted, abs=400)
+
+
+def without_length(path: Path) -> None:
+    """What FLAC looks like that was written to a pipe: the header says that there are 0 samples."""
+    content = bytearray(path.read_bytes())
+    content[21] &= 0xF0
+    content[22:26] = bytes(4)
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("name", ["half.mp3", "half.flac", "half.wav", "half.ogg"])
+def test_a_file_that_breaks_off_is_not_half_a_transcript(tones, tmp_path, name):
+    soundfile.write(tmp_path / name, speak(TEXT), 16_000)
+    content = (tmp_path / name).read_bytes()
+    (tmp_path / name).write_bytes(content[: len(content) // 2])
+    with pytest.raises(AudioError, match=rf"{name} breaks off or is damaged at \d+\.\d\d s"):
+        tones.transcribe(tmp_path / name)
+
+
+def test_opposite_channels_are_not_a_transcript_without_words(tones, tmp_path):
+    soundfile.write(tmp_path / "stereo.wav", np.stack([speak(TEXT), -speak(TEXT)], axis=1), 16_000)
+    with pytest.raises(AudioError, match=r"stereo\.wav: its channels are of opposite phase"):
+        tones.transcribe(tmp_path / "stereo.wav")
 
 
 def test_beam_search_where_there_is_a_language_model(tones, monkeypatch):

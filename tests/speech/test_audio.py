@@ -100,7 +100,7 @@ def assert_refused(source, *words: str, **slice_of):
 
 def test_files_that_are_no_good(tmp_path):
     assert_refused(tmp_path / "nobody.wav", "nobody.wav", "no such file")
-    assert_refused(tmp_path, "no such file")
+    assert_refused(tmp_path, "is a folder")
     (tmp_path / "notes.wav").write_text("not sound at all")
     assert_refused(tmp_path / "notes.wav", "notes.wav", "not audio")
     (tmp_path / "headless.raw").write_bytes(bytes(2_000))

@@ -17,6 +17,7 @@ from requirements import require_data
 from torch.utils.data import DataLoader
 
 from w2v2_teach.speech import corpora, downloads
+from w2v2_teach.speech.audio import AudioError
 from w2v2_teach.speech.batching import JITTER, LengthBucketBatchSampler, collate
 from w2v2_teach.speech.corpora import (
     Corpus,
@@ -137,7 +138,7 @@ def test_a_corpus_counts_and_splits(folder):
         corpus["nobody"]
     with pytest.raises(IndexError):
         corpus[3]
-    with pytest.raises(ValueError, match="share an id"):
+    with pytest.raises(ValueError, match="share an id, such as a-1"):
         corpora.Corpus("twice", [corpus[0], corpus[0]])
 
 
@@ -161,8 +162,12 @@ def test_minutes_are_drawn_by_seed_and_a_smaller_draw_is_part_of_a_larger_one():
         ("utterances.tsv", "num_samples", "samples", "utterances.tsv lacks the column num_samples"),
         ("utterances.tsv", "8000", "many", "utterances.tsv, line 3: .*many"),
         ("utterances.tsv", "\tstop", "", "utterances.tsv, line 3: it needs 6 values"),
+        ("utterances.tsv", "8000", "399", "utterances.tsv, line 3: num_samples must be 400 or more, not 399"),
+        ("utterances.tsv", "ann/a-2.opus", "ann/a-9.opus", "utterances.tsv, line 3: there is no .*a-9.opus"),
+        ("utterances.tsv", "a-2\tann", "a-1\tann", "utterances.tsv, line 3: a-1 stands in .*tsv, line 2 already"),
+        ("utterances.tsv", "stop", "st|op", "utterances.tsv, line 3: '\\|' stands for the space"),
         ("words.tsv", "\tgo", "\tgo\textra", "words.tsv, line 2: it needs 4 values"),
-        ("phones.tsv", "b-1", "c-1", "phones.tsv names c-1, which is not in utterances.tsv"),
+        ("phones.tsv", "b-1", "c-1", "phones.tsv, line 4: it names c-1, which is not in utterances.tsv"),
     ],
 )
 def test_a_broken_table_is_named(folder, table, old, new, complaint):
@@ -170,6 +175,13 @@ def test_a_broken_table_is_named(folder, table, old, new, complaint):
     (folder / table).write_text(text.replace(old, new), encoding="utf-8")
     with pytest.raises(ValueError, match=complaint):
         read_tables(folder)
+
+
+def test_a_table_that_tells_another_length_than_the_recording(folder):
+    table = folder / "utterances.tsv"
+    table.write_text(table.read_text(encoding="utf-8").replace("8000", "8001"), encoding="utf-8")
+    with pytest.raises(AudioError, match=r"a-2\.opus has 8000 samples at 16 kHz; the corpus says 8001"):
+        read_tables(folder)["a-2"].waveform()
 
 
 def test_toy_speech_reads_the_bundled_folder(folder, monkeypatch):
@@ -267,7 +279,7 @@ def test_librispeech_by_split_or_as_a_whole(published):
 def test_librispeech_that_is_not_whole(published):
     chapter = published / "dev-clean-2/84/121123"
     (chapter / "84-121123-0001.flac").rename(chapter / "84-121123-0002.flac")
-    with pytest.raises(ValueError, match=r"84-121123\.trans\.txt names 84-121123-0001, but there is no .*0001\.flac"):
+    with pytest.raises(ValueError, match=r"trans\.txt, line 2: it names 84-121123-0001, but there is no .*0001\.flac"):
         librispeech(published)
     write_audio(chapter / "84-121123-0001.flac", 8_000)
     with pytest.raises(ValueError, match=r"1 recordings have no transcript, first 84-121123-0002"):

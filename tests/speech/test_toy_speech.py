@@ -16,7 +16,7 @@ from requirements import require
 from w2v2_teach.config import SAMPLE_RATE
 from w2v2_teach.speech.audio import load_audio
 
-DATA = Path(__file__).parents[1] / "data"
+DATA = Path(__file__).parents[2] / "data"
 CORPUS = DATA / "toy_speech"
 sys.path.insert(0, str(DATA))  # for the builder's worker processes too
 import build_toy_speech as builder  # noqa: E402

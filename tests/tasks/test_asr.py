@@ -8,14 +8,24 @@ import torch
 from little_run import CONFIG, little_corpus
 from torch import nn
 
+from w2v2_teach.ctc import CTCError
 from w2v2_teach.decoding.ngram import NGramModel
-from w2v2_teach.decoding.vocabulary import Vocabulary
+from w2v2_teach.decoding.vocabulary import Vocabulary, VocabularyError
 from w2v2_teach.feature_encoder import frame_times
 from w2v2_teach.heads import CTCOutput, Wav2Vec2ForCTC
 from w2v2_teach.speech.audio import normalize
 from w2v2_teach.speech.corpora import Corpus
 from w2v2_teach.speech.intervals import Interval
-from w2v2_teach.tasks.asr import alignment_errors, corpus_log_probs, evaluate_asr, recognition_metrics, transcripts
+from w2v2_teach.tasks.asr import (
+    TINY_ASR_RECIPE,
+    SpeechRecognition,
+    alignment_errors,
+    corpus_log_probs,
+    evaluate_asr,
+    recognition_metrics,
+    transcripts,
+)
+from w2v2_teach.tasks.finetuning import MicroBatch
 
 
 @pytest.fixture(scope="module")
@@ -91,3 +101,55 @@ def test_a_recognizer_is_evaluated_as_a_whole(corpus):
     assert results["wer"] == results["beam_wer"] == 0
     assert results["words"] == 2 * len(corpus)
     assert results["median_boundary_error"] == np.median(alignment_errors(KnowsBetter("ah ee"), VOCABULARY, timed))
+
+
+# --- transcripts that do not fit their audio -------------------------------------------------------------------------
+
+
+def task(corpus: Corpus, **settings) -> SpeechRecognition:
+    torch.manual_seed(0)
+    model = Wav2Vec2ForCTC(replace(CONFIG, vocab_size=len(VOCABULARY)))
+    return SpeechRecognition(model, VOCABULARY, replace(TINY_ASR_RECIPE, batch_size=2, **settings), corpus, corpus)
+
+
+def with_texts(corpus: Corpus, *texts: str) -> Corpus:
+    return Corpus("texts", (replace(u, text=text) for u, text in zip(corpus, texts, strict=False)))
+
+
+def test_all_transcripts_that_are_longer_than_their_frames_are_listed_at_once(corpus):
+    frames = [CONFIG.frame_lengths(utterance.num_samples) for utterance in corpus]
+    fits = "ah" * (frames[0] // 2) + "e" * (frames[0] % 2)
+    texts = [fits, "a" * frames[1], "ah" * frames[2]]  # equal neighbors need a blank between them
+    with pytest.raises(CTCError) as caught:
+        task(with_texts(corpus, *texts))
+    message = str(caught.value)
+    assert message.startswith("texts: 2 transcripts need more frames than their audio has; correct or remove them: ")
+    assert f"{corpus[1].id} ({2 * frames[1] - 1} needed, {frames[1]} there)" in message
+    assert f"{corpus[2].id} ({2 * frames[2]} needed, {frames[2]} there)" in message
+    assert corpus[0].id not in message
+    task(with_texts(corpus, fits, "ah"))
+    with pytest.raises(CTCError, match=r"than their audio has when they are 1\.2 times as fast"):
+        task(with_texts(corpus, fits, "ah"), speed=0.2)
+
+
+def test_a_character_without_a_token_is_named_before_training(corpus):
+    with pytest.raises(VocabularyError, match="no token for 'x' in 'axe'"):
+        task(with_texts(corpus, "ah", "axe"))
+
+
+@pytest.mark.parametrize("texts", [("", "ah ee"), ("ah ee", ""), ("", "")])
+def test_an_empty_text_anywhere_in_its_batch_has_a_loss(corpus, texts):
+    training = task(with_texts(corpus, *texts))
+    batch = training.dataset[0]
+    inputs = {"input_values": batch.input_values, "attention_mask": batch.attention_mask}
+    training.model.eval()
+    together = training.losses(training.model, MicroBatch(inputs, batch.utterances)).loss
+    alone = sum(
+        training.losses(
+            training.model,
+            MicroBatch({"input_values": normalize(u.waveform())[None], "attention_mask": None}, [u]),
+        ).loss
+        for u in batch.utterances
+    )
+    torch.testing.assert_close(together, alone, atol=1e-3, rtol=1e-4)
+    assert training.items(batch.utterances) >= 1

@@ -4,10 +4,9 @@ from dataclasses import replace
 
 import pytest
 import torch
+from command_line import invoke
 from little_run import CONFIG, little_corpus, same_weights, without_times
-from typer.testing import CliRunner
 
-from w2v2_teach.cli import app
 from w2v2_teach.model import Wav2Vec2ForPreTraining
 from w2v2_teach.speech.audio import normalize
 from w2v2_teach.tasks.objectives import OBJECTIVES, JointNextToken, NextStep, NextToken, PretrainingVariant
@@ -212,8 +211,8 @@ def test_the_objective_is_part_of_a_runs_identity(little):
 @pytest.mark.parametrize("objective", ["masked", "next-step", "next-token", "joint-next-token"])
 def test_the_command_line_trains_each(little, tmp_path, objective):
     words = f"pretrain --preset micro --objective {objective} --updates 2 --warmup-updates 1 --batch-size 2"
-    done = CliRunner().invoke(app, [*words.split(), "--corpus", str(little.folder), "--out", str(tmp_path / "run")])
-    assert done.exit_code == 0, done.output
+    done = invoke(*words.split(), "--corpus", little.folder, "--out", tmp_path / "run")
+    assert done.exit_code == 0, done.stderr
     model = OBJECTIVES[objective].model_class.from_pretrained(tmp_path / "run" / "model")
     assert model.config.causal == (objective != "masked")
     (record,) = read_metrics(tmp_path / "run" / "metrics.jsonl")
@@ -222,6 +221,6 @@ def test_the_command_line_trains_each(little, tmp_path, objective):
 
 def test_the_command_line_says_why_base_cannot_be_causal(little, tmp_path):
     words = ["pretrain", "--preset", "base", "--objective", "next-step", "--updates", "2", "--warmup-updates", "1"]
-    done = CliRunner().invoke(app, [*words, "--corpus", str(little.folder), "--out", str(tmp_path)])
+    done = invoke(*words, "--corpus", little.folder, "--out", tmp_path)
     assert done.exit_code == 1
-    assert "feat_extract_norm is 'group'; it must be 'layer', without conv_gate, where causal is on" in done.output
+    assert "feat_extract_norm is 'group'; it must be 'layer', without conv_gate, where causal is on" in done.stderr

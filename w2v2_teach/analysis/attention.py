@@ -216,6 +216,22 @@ def _silence(own: slice, _module: nn.Module, inputs: tuple[Tensor]) -> tuple[Ten
     return (heads,)
 
 
+@contextmanager
+def even_attention(model: Wav2Vec2Model) -> Iterator[None]:
+    """Inside the block, every head of every layer gives all real frames the same weight; values stay as they are.
+
+    Queries of zero score all keys alike. Positions stay: they are in the frames themselves, by the convolution.
+    """
+    with ExitStack() as stack:
+        for layer in model.encoder.layers:
+            stack.callback(layer.attention.q_proj.register_forward_hook(_zeros).remove)
+        yield
+
+
+def _zeros(_module: nn.Module, _inputs: tuple[Tensor], queries: Tensor) -> Tensor:
+    return torch.zeros_like(queries)
+
+
 class Ablation(NamedTuple):
     """The contrastive task of each of U utterances, with one set of heads after the other taken away."""
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from torch import Tensor
 
-from w2v2_teach.analysis.information import count_pairs, entropy, phone_normalized_mutual_information
+from w2v2_teach.analysis.information import entropy, explained_phones
 from w2v2_teach.feature_encoder import frame_times
 from w2v2_teach.model import Wav2Vec2ForPreTraining
 from w2v2_teach.speech.batching import for_each_utterance
@@ -217,13 +217,14 @@ def codebook_metrics(model: Wav2Vec2ForPreTraining, corpus: Corpus) -> dict[str,
     """How the codes of all frames are used, and what they say about the phones.
 
     Returns:
-        `usage_perplexity` between G and G·V; `pnmi` of phone and joined code; `code_tuples`, how many joined codes
-        occur.
+        `usage_perplexity` between G and G·V; `pnmi` of phone and joined code, and `pnmi_shuffled`, what it would be if
+        the codes knew nothing; `code_tuples`, how many joined codes occur.
     """
     coded = corpus_codes(model, corpus)
-    counts, _, tuples = count_pairs(coded.phones, coded.joined)
+    explained = explained_phones(coded.phones, coded.joined)
     return {
         "usage_perplexity": float(sum(np.exp(entropy(np.bincount(book))) for book in coded.codes.T)),
-        "pnmi": phone_normalized_mutual_information(counts),
-        "code_tuples": len(tuples),
+        "pnmi": explained.pnmi,
+        "pnmi_shuffled": explained.shuffled,
+        "code_tuples": len(np.unique(coded.joined)),
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -41,3 +42,16 @@ def phone_normalized_mutual_information(counts: np.ndarray) -> float:
     """
     phones = entropy(counts.sum(axis=1))
     return (phones + entropy(counts.sum(axis=0)) - entropy(counts)) / phones
+
+
+class Explained(NamedTuple):
+    """PNMI, and what of it is due to the number of codes alone."""
+
+    pnmi: float
+    shuffled: float  # the same after the codes have been dealt to the frames at random
+
+
+def explained_phones(phones: np.ndarray, codes: np.ndarray, seed: int = 0) -> Explained:
+    """PNMI of (N,) phones and (N,) codes, beside its value for shuffled codes: compare differences, not PNMIs."""
+    shuffled = np.random.default_rng(seed).permutation(codes)
+    return Explained(*(phone_normalized_mutual_information(count_pairs(phones, c)[0]) for c in (codes, shuffled)))

@@ -56,8 +56,8 @@ def layer_outputs(model: Wav2Vec2Model, corpus: Corpus) -> list[UtteranceLayers]
     ]
 
 
-def frame_states(outputs: Sequence[UtteranceLayers], frames: int, seed: int = 0) -> LayerStates:
-    """All layers at `frames` frames within phones, drawn at random from the `outputs` of a corpus."""
+def frame_states(outputs: Sequence[UtteranceLayers], frames: int | None = None, seed: int = 0) -> LayerStates:
+    """All layers at `frames` frames within phones, drawn at random from the `outputs` of a corpus; without, at all."""
     phones = np.concatenate([frame_labels(output.utterance.phones, output.times) for output in outputs])
     drawn = np.random.default_rng(seed).permutation(np.flatnonzero(phones != ""))[:frames]  # (N,)
     index = np.repeat(np.arange(len(outputs)), [len(output.times) for output in outputs])[drawn]  # (N,)
@@ -78,6 +78,11 @@ def word_states(outputs: Sequence[UtteranceLayers], words: Sequence[str]) -> Lay
                 labels, speakers, index = [*labels, word.label], [*speakers, utterance.speaker], [*index, i]
     layers = {name: np.stack(rows) for name, rows in means.items()}
     return LayerStates(layers, np.array(labels), np.array(speakers), np.array(index))
+
+
+def utterance_means(outputs: Sequence[UtteranceLayers]) -> dict[str, np.ndarray]:
+    """Each layer averaged over the frames of each utterance: layer → (utterances, ·)."""
+    return {name: np.stack([output.layers[name].mean(axis=0) for output in outputs]) for name in outputs[0].layers}
 
 
 def linear_cka(x: np.ndarray, y: np.ndarray) -> float:

@@ -7,15 +7,15 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from sklearn.cluster import KMeans
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import LeaveOneGroupOut, cross_val_score
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
-from w2v2_teach.analysis.information import count_pairs, phone_normalized_mutual_information
+from w2v2_teach.analysis.information import (
+    Explained,
+    count_pairs,
+    explained_phones,
+    phone_normalized_mutual_information,
+)
 from w2v2_teach.feature_encoder import frame_times
 from w2v2_teach.model import Wav2Vec2Model
 from w2v2_teach.speech.batching import for_each_utterance, padded_batches
@@ -23,6 +23,7 @@ from w2v2_teach.speech.corpora import Corpus
 from w2v2_teach.speech.intervals import frame_labels
 
 CLUSTERS = 100  # of k-means, as in HuBERT's first iteration (arXiv 2106.07447)
+PROBE_STEPS = 300  # of the phone probe's optimizer: more change its accuracy by less than 0.002
 
 
 class Frames(NamedTuple):
@@ -64,6 +65,8 @@ def context_metrics(model: Wav2Vec2Model, corpus: Corpus, frames: int = 8_000) -
         `phone_accuracy` of a linear probe on speakers whom it has not seen, their mean; `majority`, how often the
         commonest phone is right; `cluster_pnmi` of phone and k-means cluster.
     """
+    from sklearn.cluster import KMeans
+
     drawn = phone_frames(model, corpus, frames)
     probe = linear_probe(drawn.contexts, drawn.phones, drawn.speakers)
     clusters = KMeans(CLUSTERS, n_init=1, random_state=0).fit_predict(drawn.contexts)  # (N,)
@@ -103,7 +106,46 @@ def linear_probe(features: np.ndarray, labels: Sequence[str], groups: Sequence[s
         labels: (n,) what to tell.
         groups: (n,) speakers.
     """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import LeaveOneGroupOut, cross_val_score
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
     classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
     with threadpool_limits(1):  # the matrices are small: where cores are busy, threads wait for each other for minutes
         scores = cross_val_score(classifier, features, labels, groups=groups, cv=LeaveOneGroupOut())
     return dict(zip(sorted(set(groups)), scores.tolist(), strict=True))
+
+
+def phone_probe(learned: np.ndarray, phones: np.ndarray, heard: np.ndarray, truth: np.ndarray) -> float:
+    """Accuracy of a logistic regression that learns phones from some people's frames, on other people's frames.
+
+    Args:
+        learned: (n, D) frames to learn from, scaled here to unit variance.
+        phones: (n,) their phones.
+        heard: (N, D) frames to measure on.
+        truth: (N,) theirs.
+    """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=PROBE_STEPS, tol=1e-3))
+    with threadpool_limits(1):
+        return float(classifier.fit(learned, phones).score(heard, truth))
+
+
+def cluster_phones(learned: np.ndarray, heard: np.ndarray, truth: np.ndarray, clusters: int = CLUSTERS) -> Explained:
+    """What k-means clusters, found in some people's frames, say of the phones of other people's frames.
+
+    Args:
+        learned: (n, D) frames to find the clusters in.
+        heard: (N, D) frames to measure on.
+        truth: (N,) their phones.
+        clusters: how many.
+    """
+    from sklearn.cluster import KMeans
+
+    with threadpool_limits(1):
+        codes = KMeans(clusters, n_init=1, random_state=0).fit(learned).predict(heard)  # (N,)
+    return explained_phones(truth, codes)

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from sklearn.metrics import det_curve
 
 
 class Trials(NamedTuple):
@@ -47,6 +46,8 @@ def detection_errors(trials: Trials) -> DetectionErrors:
     if is_same.all() or not is_same.any():
         same = is_same.sum()
         raise ValueError(f"{same} pairs of one speaker and {len(is_same) - same} of two: there must be some of both.")
+    from sklearn.metrics import det_curve
+
     false_accepts, false_rejects, thresholds = det_curve(is_same, scores)
     return DetectionErrors(thresholds, false_accepts, false_rejects)
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -21,7 +22,7 @@ from w2v2_teach.decoding.vocabulary import DELIMITER, Vocabulary
 from w2v2_teach.decoding.word_times import Word, word_times
 from w2v2_teach.feature_encoder import receptive_field
 from w2v2_teach.heads import Wav2Vec2ForCTC
-from w2v2_teach.speech.audio import MIN_SAMPLES, AudioError, Source, count_samples, load_audio, normalize
+from w2v2_teach.speech.audio import MIN_SAMPLES, AudioError, AudioFile, Source, normalize
 
 # A model that has learned from short sentences errs more in a long window: the bundled one's were 3 s long on average,
 # 4.6 s at most. Published models, which have heard up to 15 s and more at once, do better with more.
@@ -86,15 +87,16 @@ class Recognizer:
             ValueError: see `windows`.
         """
         hop = receptive_field(self.model.config)[-1].hop  # samples from frame to frame
-        parts = list(windows(_length(sound), hop, window, overlap))
-        bar = tqdm(parts, unit="window", delay=2, leave=False, disable=None)  # on a terminal, if it takes a while
-        heard = (self._hear(part.read(sound))[part.kept] for part in bar)
         delimiter, pause = self.vocabulary.tokens.index(DELIMITER), round(PAUSE * SAMPLE_RATE / hop)
         spans, frames = [], 0
-        for log_probs in between_words(heard, delimiter, pause):
-            for span in forced_alignment(log_probs, self._tokens(log_probs)):
-                spans.append(span._replace(first=frames + span.first, last=frames + span.last))
-            frames += len(log_probs)
+        with _opened(sound) as (samples, read):
+            parts = list(windows(samples, hop, window, overlap))
+            bar = tqdm(parts, unit="window", delay=2, leave=False, disable=None)  # on a terminal, if it takes a while
+            heard = (self._hear(read(part.start, part.stop))[part.kept] for part in bar)
+            for log_probs in between_words(heard, delimiter, pause):
+                for span in forced_alignment(log_probs, self._tokens(log_probs)):
+                    spans.append(span._replace(first=frames + span.first, last=frames + span.last))
+                frames += len(log_probs)
         words = [word for word in word_times(spans, self.vocabulary, self.model.config) if word.text]
         return Transcript(tuple(words))
 
@@ -120,12 +122,6 @@ class Window(NamedTuple):
     start: int  # sample at 16 kHz
     stop: int  # sample, exclusive
     kept: slice  # frames of this window
-
-    def read(self, sound: Source | Tensor) -> Tensor:
-        """(stop - start,) samples."""
-        if isinstance(sound, Tensor):
-            return sound[self.start : self.stop]
-        return load_audio(sound, self.start / SAMPLE_RATE, (self.stop - self.start) / SAMPLE_RATE)
 
 
 def windows(samples: int, hop: int, window: float, overlap: float) -> Iterator[Window]:
@@ -237,12 +233,16 @@ def _clock(seconds: float) -> str:
     return f"{minutes // 60:02}:{minutes % 60:02}:{seconds:02},{milliseconds:03}"
 
 
-def _length(sound: Source | Tensor) -> int:
-    """Samples at 16 kHz."""
-    if not isinstance(sound, Tensor):
-        return count_samples(sound)
-    if sound.ndim != 1 or len(sound) < MIN_SAMPLES or not sound.isfinite().all():
-        raise AudioError(
-            f"a waveform of shape {tuple(sound.shape)}: wanted is (L,) with {MIN_SAMPLES} samples or more, all finite"
-        )
-    return len(sound)
+@contextmanager
+def _opened(sound: Source | Tensor) -> Iterator[tuple[int, Callable[[int, int], Tensor]]]:
+    """Samples at 16 kHz: how many there are, and a function that reads those from `start` to `stop`."""
+    if isinstance(sound, Tensor):
+        if sound.ndim != 1 or len(sound) < MIN_SAMPLES or not sound.isfinite().all():
+            shape = tuple(sound.shape)
+            raise AudioError(
+                f"a waveform of shape {shape}: wanted is (L,) with {MIN_SAMPLES} samples or more, all finite"
+            )
+        yield len(sound), lambda start, stop: sound[start:stop]
+        return
+    with AudioFile(sound) as file:
+        yield file.num_samples, lambda start, stop: file.read(start / SAMPLE_RATE, (stop - start) / SAMPLE_RATE)

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from w2v2_teach.errors import CourseError
 from w2v2_teach.files import replacing
+from w2v2_teach.speech.text_files import WORD_DELIMITER
 
-BLANK, DELIMITER = "<pad>", "|"  # as Hugging Face writes them: the blank has id 0, and "|" stands for the space
+BLANK, DELIMITER = "<pad>", WORD_DELIMITER  # as Hugging Face writes them; the blank has id 0
 SPECIAL = re.compile(r"<[^<>\s]+>|\[[^\[\]\s]+\]")  # tokens that are no characters
 FILE = "vocab.json"
 
@@ -68,7 +69,7 @@ class Vocabulary:
             VocabularyError: the file cannot be read, or is something else; names it.
         """
         try:
-            ids = json.loads(Path(path).read_text(encoding="utf-8"))
+            ids = json.loads(Path(path).read_text(encoding="utf-8-sig"))
             if not isinstance(ids, dict) or sorted(ids.values()) != list(range(len(ids))):
                 raise VocabularyError("it does not give the ids 0, 1, 2, … to tokens")
             return cls(sorted(ids, key=ids.__getitem__))

@@ -14,14 +14,97 @@ import torch
 
 from w2v2_teach.config import SAMPLE_RATE
 from w2v2_teach.errors import CourseError
+from w2v2_teach.speech.audio_headers import ForwardFile, HeaderError, breaks_off, open_truthfully
 
 MIN_SAMPLES = 400  # one frame of the paper's encoder (Section 2): 25 ms at 16 kHz
+AUDIBLE = 1e-3  # standard deviation of a channel, at full scale 1: -60 dB
+CANCELLED = 0.01  # what is left of the louder channel, -40 dB, where others take it away
 
 Source = str | PathLike | BinaryIO
 
 
 class AudioError(CourseError, ValueError):
     """The sound cannot be used; the message names the file and says why."""
+
+
+class AudioFile:
+    """A sound file that is read in slices from front to back; a context manager.
+
+    Its length is that of the sound in it, also where the header lies: see `audio_headers`.
+
+    Args:
+        source: as in `load_audio`.
+
+    Raises:
+        AudioError: no such file, not audio, no samples, or less or more in it than can be read.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self.name = _name(source)
+        self._file = _open(source)
+        self._slice = np.empty((0, self._file.channels), dtype=np.float32)  # (L at the file's own rate, channels)
+        self._start = 0  # of that slice
+        if self._file.frames == 0:
+            raise AudioError(f"{self.name} is empty: it holds no samples")
+
+    def __enter__(self) -> AudioFile:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    @property
+    def num_samples(self) -> int:
+        """L, the length at 16 kHz."""
+        rate = self._file.samplerate
+        return (2 * self._file.frames * SAMPLE_RATE + rate) // (2 * rate)  # soxr rounds half up
+
+    def read(self, offset: float = 0.0, duration: float | None = None) -> torch.Tensor:
+        """The slice of the sound that `load_audio` describes; its offset is no smaller than that of the one before."""
+        rate, length = self._file.samplerate, self._file.frames
+        if not offset >= 0 or not (duration is None or duration >= 0):  # so written, NaN is refused too
+            raise AudioError(f"{self.name}: offset and duration are seconds from 0 up, not {offset} and {duration}")
+        if offset * rate >= length:
+            raise AudioError(f"{self.name} ends at {length / rate:.3f} s, before the offset of {offset} s")
+        start = round(offset * rate)
+        wanted = length - start if duration is None else round(min(duration * rate, length - start))
+        samples = soxr.resample(self._mono(self._frames(start, wanted)), rate, SAMPLE_RATE)  # (L,)
+        if not np.isfinite(samples).all():
+            raise AudioError(f"{self.name} holds NaN or infinite samples")
+        if len(samples) < MIN_SAMPLES:
+            raise AudioError(
+                f"{self.name} is shorter than one frame: the model needs at least {MIN_SAMPLES} samples at 16 kHz, "
+                f"this is {len(samples)}"
+            )
+        return torch.from_numpy(samples)
+
+    def _frames(self, start: int, count: int) -> np.ndarray:
+        """(count, channels) at the file's own rate; what the slice before has read is not read again."""
+        if start < self._start:
+            raise ValueError(f"a file is read from front to back, not at frame {start} after frame {self._start}")
+        try:
+            if start > self._file.position:
+                self._file.skip_to(start)
+            read = self._slice[start - self._start :] if start < self._file.position else self._slice[:0]
+            new = self._file.read_frames(max(0, count - len(read)))
+        except HeaderError as error:
+            raise AudioError(f"{self.name} {error}") from error
+        self._slice, self._start = np.concatenate([read, new]), start
+        if len(self._slice) < count:
+            raise AudioError(f"{self.name} {breaks_off(self._file.position, self._file.samplerate)}")
+        return self._slice[:count]
+
+    def _mono(self, channels: np.ndarray) -> np.ndarray:
+        """(L, channels) → (L,) their average."""
+        average = channels.mean(axis=1)
+        if channels.shape[1] > 1 and len(channels):
+            loudest = channels.std(axis=0).max()
+            if loudest > AUDIBLE and average.std() < CANCELLED * loudest:
+                raise AudioError(
+                    f"{self.name}: its channels are of opposite phase, so that their average is silent; keep one of "
+                    "them, for example with `ffmpeg -i FILE -af pan=mono|c0=c0 NEW.wav`"
+                )
+        return average
 
 
 def load_audio(source: Source, offset: float = 0.0, duration: float | None = None) -> torch.Tensor:
@@ -38,45 +121,21 @@ def load_audio(source: Source, offset: float = 0.0, duration: float | None = Non
         (L,) float32 waveform at 16 kHz, at least `MIN_SAMPLES` long.
 
     Raises:
-        AudioError: no such file, not audio, no samples, NaN or infinite samples, less than one frame, an offset
-            past the end, or a negative offset or duration.
+        AudioError: no such file, not audio, a file that breaks off, channels that cancel out, no samples, NaN or
+            infinite samples, less than one frame, an offset past the end, or a negative offset or duration.
     """
-    name = _name(source)
-    if not offset >= 0 or not (duration is None or duration >= 0):  # so written, NaN is refused too
-        raise AudioError(f"{name}: offset and duration are seconds from 0 up, not {offset} and {duration}")
-    with _open(source) as file:
-        rate, length = file.samplerate, file.frames
-        if length == 0:
-            raise AudioError(f"{name} is empty: it holds no samples")
-        if offset * rate >= length:
-            raise AudioError(f"{name} ends at {length / rate:.3f} s, before the offset of {offset} s")
-        start = round(offset * rate)
-        wanted = length - start if duration is None else round(min(duration * rate, length - start))
-        try:
-            file.seek(start)
-            channels = file.read(wanted, dtype="float32", always_2d=True)  # (L at the file's own rate, channels)
-        except soundfile.LibsndfileError as error:
-            raise AudioError(f"{name} breaks off or is damaged: {error.error_string}") from error
-
-    samples = soxr.resample(channels.mean(axis=1), rate, SAMPLE_RATE)  # (L,)
-    if not np.isfinite(samples).all():
-        raise AudioError(f"{name} holds NaN or infinite samples")
-    if len(samples) < MIN_SAMPLES:
-        raise AudioError(
-            f"{name} is shorter than one frame: the model needs at least {MIN_SAMPLES} samples at 16 kHz, "
-            f"this is {len(samples)}"
-        )
-    return torch.from_numpy(samples)
+    with AudioFile(source) as file:
+        return file.read(offset, duration)
 
 
 def count_samples(source: Source) -> int:
-    """The length L of `load_audio(source)`, from the file's header alone.
+    """The length L of `load_audio(source)`, without decoding the file where its header can be believed.
 
     Raises:
-        AudioError: no such file, or not audio.
+        AudioError: no such file, not audio, or a file that breaks off.
     """
-    with _open(source) as file:
-        return (2 * file.frames * SAMPLE_RATE + file.samplerate) // (2 * file.samplerate)  # soxr rounds half up
+    with AudioFile(source) as file:
+        return file.num_samples
 
 
 def normalize(waveform: torch.Tensor) -> torch.Tensor:
@@ -124,21 +183,36 @@ def pad_batch(waveforms: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Te
     return input_values, attention_mask
 
 
-def _open(source: Source) -> soundfile.SoundFile:
+def _open(source: Source) -> ForwardFile:
     name = _name(source)
     if isinstance(source, (str, PathLike)):
-        if not Path(source).is_file():
-            raise AudioError(f"{name}: no such file")
-        if Path(source).stat().st_size == 0:
-            raise AudioError(f"{name} is empty: the file has no bytes")
+        _require_file(Path(source))
+    elif not source.seekable():
+        raise AudioError(f"{name} is a stream that cannot be read twice: read it into an io.BytesIO first")
     else:
         source.seek(0)
     try:
-        return soundfile.SoundFile(source)
+        return open_truthfully(source)
+    except HeaderError as error:
+        raise AudioError(f"{name} {error}") from error
     except soundfile.LibsndfileError as error:
         raise AudioError(f"{name} is not audio that libsndfile reads: {error.error_string}") from error
     except (TypeError, UnicodeEncodeError) as error:  # a `.raw` file has no header; a name that is no Unicode text
         raise AudioError(f"{name} is not audio that libsndfile reads: {error}") from error
+
+
+def _require_file(path: Path) -> None:
+    if not path.exists():
+        raise AudioError(f"{path}: no such file")
+    if not path.is_file():
+        kind = "folder" if path.is_dir() else "pipe or a device"
+        raise AudioError(f"{path} is a {kind}; a sound file is needed, which can be read twice")
+    if path.stat().st_size == 0:
+        raise AudioError(f"{path} is empty: the file has no bytes")
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise AudioError(f"{path} cannot be read: {error.strerror}") from error
 
 
 def _name(source: Source) -> str:

@@ -35,7 +35,7 @@ def train_and_dev(name: str) -> tuple[Corpus, Corpus]:
 
     Raises:
         CorpusNotFound: nothing there, or one of the two is missing.
-        ValueError: the folder's content contradicts itself.
+        CorpusError: the folder's content contradicts itself, or cannot be read; names the file and the line.
     """
     if name in NAMED:
         corpus = NAMED[name]()
@@ -55,3 +55,8 @@ def train_and_dev(name: str) -> tuple[Corpus, Corpus]:
 def joined(parts: Sequence[Corpus]) -> Corpus:
     """Several corpora as one; a single one as it is."""
     return parts[0] if len(parts) == 1 else JoinedCorpus(parts)
+
+
+def with_phones(corpus: Corpus) -> Corpus:
+    """The utterances whose phone times are known."""
+    return Corpus(corpus.name, (utterance for utterance in corpus if utterance.phones))

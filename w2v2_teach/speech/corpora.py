@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 import os
 import tempfile
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -19,9 +18,10 @@ from w2v2_teach.config import SAMPLE_RATE
 from w2v2_teach.errors import CourseError
 from w2v2_teach.files import DATA
 from w2v2_teach.speech import downloads
-from w2v2_teach.speech.audio import count_samples, load_audio
+from w2v2_teach.speech.audio import MIN_SAMPLES, AudioError, count_samples, load_audio
 from w2v2_teach.speech.downloads import CorpusNotFound, DownloadError
 from w2v2_teach.speech.intervals import Interval
+from w2v2_teach.speech.text_files import CorpusError, read_lines, read_table, require_new, transcript_of
 
 FSDD_URL = "https://github.com/Jakobovski/free-spoken-digit-dataset/archive/refs/tags/v1.0.10.tar.gz"
 FSDD_ARCHIVE_ROOT = "free-spoken-digit-dataset-1.0.10"  # the folder inside the archive
@@ -56,22 +56,28 @@ class Utterance:
         return self.num_samples / SAMPLE_RATE
 
     def waveform(self) -> torch.Tensor:
-        """The sound, (L,) float32 at 16 kHz; raises `AudioError` where the file is no good."""
-        if self.offset is None:
-            return load_audio(self.path)
-        return load_audio(self.path, self.offset, self.duration)
+        """The sound, (L,) float32 at 16 kHz; raises `AudioError` where the file is no good, or of another length."""
+        if self.offset is not None:
+            return load_audio(self.path, self.offset, self.duration)
+        waveform = load_audio(self.path)
+        if len(waveform) != self.num_samples:
+            raise AudioError(
+                f"{self.path} has {len(waveform)} samples at 16 kHz; the corpus says {self.num_samples}, correct that"
+            )
+        return waveform
 
 
 class Corpus(Sequence[Utterance]):
     """Utterances in a fixed order, by position or by id; a `torch.utils.data.DataLoader` takes it as its dataset."""
 
     def __init__(self, name: str, utterances: Iterable[Utterance]):
-        """Raises ValueError where two utterances share an id."""
+        """Raises CorpusError where two utterances share an id."""
         self.name = name
         self._utterances = tuple(utterances)
         self._by_id = {utterance.id: utterance for utterance in self._utterances}
         if len(self._by_id) < len(self._utterances):
-            raise ValueError(f"{name}: some utterances share an id")
+            shared = Counter(utterance.id for utterance in self._utterances).most_common(1)[0][0]
+            raise CorpusError(f"{name}: some utterances share an id, such as {shared}")
 
     def __len__(self) -> int:
         return len(self._utterances)
@@ -155,8 +161,8 @@ def _fsdd(download: bool, url: str, checksums: dict[str, str]) -> Corpus:
     if recordings is None:
         if not download:
             raise CorpusNotFound(
-                "the Free Spoken Digit Dataset is not on this machine: fetch it with fsdd(download=True), "
-                f"or point $W2V2_TEACH_DATA at a folder that holds {name}/recordings"
+                "the Free Spoken Digit Dataset is not on this machine: fetch it with `w2v2-teach download fsdd` or "
+                f"fsdd(download=True), or point $W2V2_TEACH_DATA at a folder that holds {name}/recordings"
             )
         recordings = _fetch_fsdd(url, checksums, downloads.cache_folder() / name)
     downloads.verify(recordings, checksums)
@@ -211,8 +217,8 @@ def _librosa_excerpts(download: bool, url: str) -> Corpus:
     if folder is None:
         if not download:
             raise CorpusNotFound(
-                "librosa's speech examples are not on this machine: fetch them with librosa_excerpts(download=True), "
-                "or point $W2V2_TEACH_DATA at a folder that holds librosa/*.ogg"
+                "librosa's speech examples are not on this machine: fetch them with `w2v2-teach download librosa` or "
+                "librosa_excerpts(download=True), or point $W2V2_TEACH_DATA at a folder that holds librosa/*.ogg"
             )
         folder = own
         for file, checksum in checksums.items():
@@ -234,73 +240,78 @@ def librispeech(folder: str | os.PathLike) -> Corpus:
 
     Raises:
         CorpusNotFound: there is no transcript in the folder.
-        ValueError: a transcript without its recording, or a recording without its transcript.
+        CorpusError: a transcript without its recording, a recording without its transcript, an id that stands there
+            twice, or a transcript that cannot be read; names the file and the line.
+        AudioError: a recording that cannot be used.
     """
     folder = Path(folder).resolve()
-    transcripts = sorted(folder.rglob("*.trans.txt"))
+    transcripts = sorted(_visible(folder, "*.trans.txt"))
     if not transcripts:
         raise CorpusNotFound(f"{folder} holds no speaker/chapter/*.trans.txt, the layout of LibriSpeech")
-    utterances = [utterance for path in transcripts for utterance in _chapter(path)]
-    recordings = {path.stem for path in folder.rglob("*") if path.suffix in RECORDINGS}
-    if unread := recordings - {utterance.id for utterance in utterances}:
-        raise ValueError(f"{folder}: {len(unread)} recordings have no transcript, first {min(unread)}")
+    places: dict[str, str] = {}
+    utterances = [utterance for path in transcripts for utterance in _chapter(path, places)]
+    recordings = {path.stem for path in _visible(folder, "*") if path.suffix in RECORDINGS}
+    if unread := recordings - places.keys():
+        raise CorpusError(f"{folder}: {len(unread)} recordings have no transcript, first {min(unread)}")
     return Corpus(folder.name, utterances)
 
 
-def _chapter(transcript: Path) -> Iterable[Utterance]:
-    """The utterances of one chapter; a line of its transcript reads `id THE WORDS`."""
+def _visible(folder: Path, pattern: str) -> Iterator[Path]:
+    """The files of a folder, at any depth, without the `._` companions that macOS puts beside them."""
+    return (path for path in folder.rglob(pattern) if not path.name.startswith("._"))
+
+
+def _chapter(transcript: Path, places: dict[str, str]) -> Iterator[Utterance]:
+    """The utterances of one chapter; a line of its transcript reads `id THE WORDS`. `places` collects all ids."""
     chapter, speaker, split = transcript.parents[:3]
-    for line in transcript.read_text(encoding="utf-8").splitlines():
-        utterance_id, _, text = line.partition(" ")
+    for place, line in read_lines(transcript):
+        utterance_id, *text = line.split(maxsplit=1)
+        require_new(utterance_id, place, places)
         candidates = [chapter / (utterance_id + ending) for ending in RECORDINGS]
         path = next((path for path in candidates if path.is_file()), None)
         if path is None:
-            raise ValueError(f"{transcript} names {utterance_id}, but there is no {candidates[0].name} beside it")
-        yield Utterance(utterance_id, speaker.name, split.name, path, text.lower(), count_samples(path))
+            raise CorpusError(f"{place}: it names {utterance_id}, but there is no {candidates[0].name} beside it")
+        words = transcript_of("".join(text), place)
+        yield Utterance(utterance_id, speaker.name, split.name, path, words, count_samples(path))
 
 
 def read_tables(folder: Path) -> Corpus:
     """A corpus described by tab-separated tables: `utterances.tsv`, `phones.tsv` and `words.tsv` in `folder`.
 
     Raises:
-        FileNotFoundError: a table is missing.
-        ValueError: a missing column, a bad value or an unknown utterance; names the file and the line.
+        CorpusNotFound: a table is missing.
+        CorpusError: a missing column, a bad value, a missing recording, an unknown utterance, or an id that stands
+            there twice; names the file and the line.
     """
-    columns = {"id": str, "speaker": str, "split": str, "path": str, "num_samples": int, "text": str}
-    utterances = _read_table(folder / "utterances.tsv", columns)
-    known = {row[0] for row in utterances}
-    phones = _read_intervals(folder / "phones.tsv", "phone", known)
-    words = _read_intervals(folder / "words.tsv", "word", known)
-    return Corpus(
-        folder.name,
-        (
-            Utterance(key, speaker, split, folder / path, text, num_samples, tuple(phones[key]), tuple(words[key]))
-            for key, speaker, split, path, num_samples, text in utterances
-        ),
-    )
+    columns = {"id": str, "speaker": str, "split": str, "path": str, "num_samples": _length, "text": str}
+    places: dict[str, str] = {}
+    phones = _read_intervals(folder, "phone")
+    words = _read_intervals(folder, "word")
+    utterances = []
+    for place, (key, speaker, split, path, num_samples, text) in read_table(folder / "utterances.tsv", columns):
+        require_new(key, place, places)
+        if not (folder / path).is_file():
+            raise CorpusError(f"{place}: there is no {folder / path}")
+        times = (tuple(interval for _, interval in intervals.pop(key, ())) for intervals in (phones, words))
+        utterances.append(
+            Utterance(key, speaker, split, folder / path, transcript_of(text, place), num_samples, *times)
+        )
+    for key, ((place, _), *_) in (phones | words).items():  # what is left
+        raise CorpusError(f"{place}: it names {key}, which is not in utterances.tsv")
+    return Corpus(folder.name, utterances)
 
 
-def _read_intervals(path: Path, label: str, known: set[str]) -> dict[str, list[Interval]]:
+def _length(text: str) -> int:
+    """A number of samples that a model can read."""
+    if int(text) < MIN_SAMPLES:
+        raise ValueError(f"num_samples must be {MIN_SAMPLES} or more, not {text}")
+    return int(text)
+
+
+def _read_intervals(folder: Path, label: str) -> dict[str, list[tuple[str, Interval]]]:
+    """The intervals of each utterance, each after its place, from `phones.tsv` or `words.tsv`."""
     intervals = defaultdict(list)
-    for key, *interval in _read_table(path, {"id": str, "start": float, "end": float, label: str}):
-        if key not in known:
-            raise ValueError(f"{path} names {key}, which is not in utterances.tsv")
-        intervals[key].append(Interval(*interval))
+    columns = {"id": str, "start": float, "end": float, label: str}
+    for place, (key, *interval) in read_table(folder / f"{label}s.tsv", columns):
+        intervals[key].append((place, Interval(*interval)))
     return intervals
-
-
-def _read_table(path: Path, columns: dict[str, Callable[[str], object]]) -> list[tuple]:
-    """The named columns of a table, each value read by its function, in the order of `columns`."""
-    table = []
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
-        if missing := columns.keys() - set(rows.fieldnames or ()):
-            raise ValueError(f"{path} lacks the column {', '.join(sorted(missing))}")
-        for row in rows:
-            if None in row or None in row.values():  # csv's way to say too many values, or too few
-                raise ValueError(f"{path}, line {rows.line_num}: it needs {len(rows.fieldnames)} values")
-            try:
-                table.append(tuple(read(row[name]) for name, read in columns.items()))
-            except ValueError as error:
-                raise ValueError(f"{path}, line {rows.line_num}: {error}") from error
-    return table

@@ -37,7 +37,7 @@ def mini_librispeech(download: bool = False) -> Corpus:
     Raises:
         CorpusNotFound: it is not on this machine, and `download` is False.
         DownloadError: it cannot be fetched, or is not what was published.
-        ValueError: a transcript without its recording, or a recording without its transcript.
+        CorpusError: a transcript without its recording, or a recording without its transcript.
     """
     return _mini_librispeech(download, URL, MD5)
 
@@ -48,8 +48,9 @@ def _mini_librispeech(download: bool, url: str, md5: dict[str, str]) -> Corpus:
     if learned is None:
         if not download:
             raise CorpusNotFound(
-                "Mini LibriSpeech is not on this machine: fetch it with mini_librispeech(download=True), 332 MB, or "
-                " point $W2V2_TEACH_DATA at a folder that holds LibriSpeech/train-clean-5"
+                "Mini LibriSpeech is not on this machine: fetch 332 MB with `w2v2-teach download mini-librispeech` "
+                "or mini_librispeech(download=True), or point $W2V2_TEACH_DATA at a folder that holds "
+                "LibriSpeech/train-clean-5"
             )
         learned = _fetch("train-clean-5", url, md5["train-clean-5"], downloads.cache_folder() / "LibriSpeech")
     split_of, times = read_splits(TABLES / "speakers.tsv"), read_alignments(TABLES / "alignments.tsv.gz")

@@ -11,17 +11,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from w2v2_teach.ctc import ctc_loss, forced_alignment
+from w2v2_teach.config import Wav2Vec2Config
+from w2v2_teach.ctc import CTCError, ctc_loss, forced_alignment, frames_needed
 from w2v2_teach.decoding.beam_search import beam_search, greedy_decode
 from w2v2_teach.decoding.error_rates import boundary_errors, error_rates
 from w2v2_teach.decoding.ngram import NGramModel
 from w2v2_teach.decoding.vocabulary import Vocabulary
 from w2v2_teach.decoding.word_times import word_times
 from w2v2_teach.heads import Wav2Vec2ForCTC
+from w2v2_teach.speech.audio import MIN_SAMPLES
 from w2v2_teach.speech.batching import for_each_utterance
 from w2v2_teach.speech.corpora import Corpus, Utterance
 from w2v2_teach.speech.intervals import Interval
-from w2v2_teach.tasks.finetuning import Finetuning, FinetuningSettings, MicroBatch, begin_finetuning
+from w2v2_teach.tasks.finetuning import Finetuning, FinetuningSettings, MicroBatch, begin_finetuning, speeds
 from w2v2_teach.training.task import Losses
 
 # What differs for TINY on two CPU cores. Its channels are a fifth of BASE's, and so are the spans over them.
@@ -56,6 +58,7 @@ class SpeechRecognition(Finetuning):
         dev: Corpus,
     ) -> None:
         settings.require("crop_seconds", settings.crop_seconds is None, "None: a transcript is of the whole utterance")
+        require_room(train, vocabulary, model.config, settings.speed)
         self.vocabulary = vocabulary
         super().__init__(model, settings, train, dev)
 
@@ -67,14 +70,14 @@ class SpeechRecognition(Finetuning):
         return cls(model, vocabulary, settings, train, dev)
 
     def items(self, utterances: Sequence[Utterance]) -> int:
-        """Characters: every one weighs the same, in short and in long utterances."""
-        return sum(len(utterance.text) for utterance in utterances)
+        """Characters: every one weighs the same, in short and in long utterances; 1 where nothing is said at all."""
+        return max(1, sum(len(utterance.text) for utterance in utterances))
 
     def losses(self, model: nn.Module, micro_batch: MicroBatch) -> Losses:
         """The CTC loss, in nats, and the share of the frames whose likeliest token is the blank."""
         inputs, utterances = micro_batch
         output = model(**inputs)
-        ids = [torch.tensor(self.vocabulary.encode(utterance.text)) for utterance in utterances]
+        ids = [torch.tensor(self.vocabulary.encode(u.text), dtype=torch.long) for u in utterances]  # B of (U_i,)
         targets = pad_sequence(ids, batch_first=True).to(output.logits.device)  # (B, U)
         lengths = torch.tensor([len(target) for target in ids], device=targets.device)  # (B,)
         names = [utterance.id for utterance in utterances]
@@ -92,6 +95,28 @@ class SpeechRecognition(Finetuning):
         """Model and vocabulary."""
         super().export(folder)
         self.vocabulary.save(folder)
+
+
+def require_room(corpus: Corpus, vocabulary: Vocabulary, config: Wav2Vec2Config, speed: float = 0.0) -> None:
+    """Every transcript has enough frames for its tokens, even where the utterance is as fast as training makes it.
+
+    Raises:
+        CTCError: some have not; names all of them.
+        VocabularyError: a transcript with a character that has no token.
+    """
+    short = []
+    for utterance in corpus:
+        target = torch.tensor([vocabulary.encode(utterance.text)], dtype=torch.long)  # (1, U)
+        needed = int(frames_needed(target, torch.tensor([target.shape[1]])))
+        samples = max(MIN_SAMPLES, round(utterance.num_samples / speeds(speed).max()))
+        if needed > (frames := config.frame_lengths(samples)):
+            short.append(f"{utterance.id} ({needed} needed, {frames} there)")
+    if short:
+        faster = f" when they are {1 + speed:g} times as fast" if speed else ""
+        raise CTCError(
+            f"{corpus.name}: {len(short)} transcripts need more frames than their audio has{faster}; correct or remove "
+            f"them: {', '.join(short)}"
+        )
 
 
 def corpus_log_probs(model: Wav2Vec2ForCTC, corpus: Corpus) -> list[Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from w2v2_teach.errors import CourseError
 
 ADAM = {"betas": (0.9, 0.98), "eps": 1e-6}  # of all the paper's trainings, from fairseq's recipes
+LARGEST, LARGEST_SEED = 2**31 - 1, 2**63 - 1  # torch takes no larger numbers, and no larger seed
 
 
 class SettingsError(CourseError, ValueError):
@@ -47,6 +49,13 @@ class TrainingSettings:
     snapshot_every: int = setting(0, "updates between two copies of the model that stay; 0 for none", False)
 
     def __post_init__(self) -> None:
+        for f in fields(self):
+            value = getattr(self, f.name)
+            if isinstance(value, float):
+                self.require(f.name, math.isfinite(value), "a finite number")
+            elif isinstance(value, int) and f.name != "seed":
+                self.require(f.name, value <= LARGEST, f"at most {LARGEST:,}")
+        self.require("seed", 0 <= self.seed <= LARGEST_SEED, f"from 0 to {LARGEST_SEED}")
         for name in ("updates", "batch_size", "accumulate", "log_every", "evaluate_every", "save_every"):
             self.require(name, getattr(self, name) >= 1, "1 or more")
         for name in ("warmup_updates", "hold_updates", "weight_decay", "workers", "snapshot_every"):
