@@ -23,8 +23,9 @@ from w2v2_teach.cli.evaluate import save_results
 from w2v2_teach.cli.finetune import TASKS
 from w2v2_teach.config import PRESETS, Wav2Vec2Config
 from w2v2_teach.course.environment import versions
+from w2v2_teach.heads import Wav2Vec2ForCTC, Wav2Vec2ForSequenceClassification, Wav2Vec2ForSpeakerVerification
 from w2v2_teach.model import Wav2Vec2ForPreTraining
-from w2v2_teach.tasks.evaluate_checkpoint import MODELS, evaluate_checkpoint
+from w2v2_teach.tasks.evaluate_checkpoint import evaluate_checkpoint
 from w2v2_teach.tasks.pretraining import RECIPES
 from w2v2_teach.training.run_folder import RunFolder, read_metrics
 from w2v2_teach.training.settings import TrainingSettings, option_name
@@ -32,6 +33,15 @@ from w2v2_teach.training.settings import TrainingSettings, option_name
 LAUNCHERS = {
     "pretrain": "OMP_NUM_THREADS=1 torchrun --nproc-per-node 2 -m w2v2_teach.cli --",
     "finetune": ".venv/bin/w2v2-teach",
+}
+MODELS = {
+    model.__name__: model
+    for model in (
+        Wav2Vec2ForPreTraining,
+        Wav2Vec2ForCTC,
+        Wav2Vec2ForSpeakerVerification,
+        Wav2Vec2ForSequenceClassification,
+    )
 }
 DIGITS_KEPT = 5  # of each number in the log
 SNAPSHOTS = 1_000, 4_000  # updates

@@ -6,16 +6,20 @@ import subprocess
 import sys
 from dataclasses import fields
 
+import numpy as np
 import pytest
+import soundfile
 import torch
 from command_line import invoke
 from little_run import write_corpus
 from torch.distributed.run import get_args_parser
 
-from w2v2_teach.cli import COMMANDS, command_parser
+from w2v2_teach.cli import COMMANDS, command_parser, evaluate
 from w2v2_teach.cli.download import CORPORA
 from w2v2_teach.cli.finetune import TASKS
+from w2v2_teach.tasks.objectives import OBJECTIVES
 from w2v2_teach.tasks.pretraining import RECIPES
+from w2v2_teach.training.run_folder import read_metrics
 from w2v2_teach.training.settings import option_name
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -193,6 +197,141 @@ def test_numbers_out_of_range(command, word, corpus, tmp_path):
             answer = refused(*words, option_name(field), word)
             assert f"{field.name} is {word}" in answer or word == "0" or int(word) > 1000, answer
     assert not (tmp_path / "run").exists()
+
+
+# --- files and folders ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def measured(monkeypatch):
+    """`evaluate` measures nothing; how often it was asked to."""
+    asked = []
+    monkeypatch.setattr(evaluate, "evaluate_checkpoint", lambda *args: asked.append(args) or {"wer": 0.125})
+    return asked
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such files")
+def test_results_that_could_not_be_written_are_not_measured(measured, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "file").touch()
+    for out in ("no/such/x.json", "pipe", ".", "file/x.json"):
+        assert refused("evaluate", "tiny-asr", "--out", tmp_path / out).startswith(f"{tmp_path / out} ")
+    assert "/dev/null is not a file" in refused("evaluate", "tiny-asr", "--out", "/dev/null")
+    assert measured == []
+
+
+@pytest.mark.usefixtures("measured")
+def test_results_that_cannot_be_written_any_more_are_printed(monkeypatch, tmp_path):
+    def full(_content, **_options):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(evaluate.json, "dumps", full)
+    result = invoke("evaluate", "tiny-asr", "--out", tmp_path / "x.json")
+    assert (result.exit_code, result.stdout.split()) == (1, ["wer", "0.125"])
+    assert result.stderr == "No space left on device\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such files")
+def test_what_is_not_a_sound_file(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("pipe", ".", "nothing.wav", "x" * 300):
+        assert refused("transcribe", tmp_path / name).startswith(f"{tmp_path / name}")
+
+
+TRAININGS = ["pretrain --preset micro", "finetune asr"]
+
+
+@pytest.mark.parametrize("training", TRAININGS)
+def test_a_folder_that_holds_something_else(training, corpus, tmp_path):
+    """None of them trains first."""
+    short = ["--updates", "1", "--warmup-updates", "0", "--batch-size", "2", "--workers", "0"]
+    short += [] if "pretrain" in training else ["--hold-updates", "0"]
+    words = [*training.split(), "--corpus", corpus, *short]
+    file = tmp_path / "file"
+    file.touch()
+    cannot = invoke(*words, "--out", file)
+    assert (cannot.exit_code, cannot.stdout) == (1, "")
+    assert f"{file} cannot be written to: " in cannot.stderr.splitlines()[-1]
+    assert "there is nothing to resume" in refused(*words, "--out", file, "--resume")
+    assert "there is nothing to resume" in refused(*words, "--out", tmp_path / "nowhere", "--resume")
+    other = tmp_path / "other"
+    other.mkdir()
+    torch.save({"weight": torch.zeros(3)}, other / "state.pt")
+    assert "state.pt is damaged, and left as it is" in refused(*words, "--out", other, "--resume")
+    (other / "state.pt").unlink()
+    (other / "metrics.jsonl").write_text("my notes\n")
+    assert "metrics.jsonl is not a log of metrics" in invoke(*words, "--out", other).stderr.splitlines()[-1]
+    assert (other / "metrics.jsonl").read_text() == "my notes\n"
+    assert "holds no speaker/chapter/*.trans.txt" in refused(*training.split(), "--corpus", file, "--out", tmp_path)
+
+
+# --- speech and models that do not fit --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        ("finetune speaker", "/dev must have two speakers or more, one of them with two utterances"),
+        ("finetune keyword", "/train: there are none; they are zero, one, two"),
+        (
+            "finetune speaker --corpus toy --keep-layers 9",
+            "keep_layers is 9; tiny-pretrained has 4 Trans",
+        ),
+        ("finetune speaker --corpus toy --from scratch --keep-layers 2000000000", "scratch has 4 Transformer layers."),
+        ("finetune speaker --crop-seconds 0.001", "crop_seconds is 0.001; it must be 0.025 s or more."),
+        ("finetune asr --from someone/model", "fetch it with `w2v2-teach download someone/model`"),
+        ("pretrain --preset micro --from someone/model", "fetch it with `w2v2-teach download someone/model`"),
+        ("pretrain --preset micro --crop-seconds 0.001", "crop_seconds is 0.001; it must be at least 0.125"),
+    ],
+)
+def test_what_does_not_fit(words, complaint, corpus, tmp_path):
+    speech = [] if "--corpus" in words else ["--corpus", corpus]
+    assert complaint in refused(*words.split(), *speech, "--batch-size", "2", "--out", tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_dev_speech_that_is_too_short_is_noticed_before_training(objective, tmp_path):
+    corpus = write_corpus(tmp_path / "corpus")
+    table = (corpus / "utterances.tsv").read_text().splitlines()
+    for i, line in enumerate(table):
+        row = line.split("\t")
+        if row[2] == "dev":
+            soundfile.write(corpus / row[3], np.zeros(600), 16_000)
+            table[i] = "\t".join([*row[:4], "600", row[5]])
+    (corpus / "utterances.tsv").write_text("\n".join(table) + "\n")
+    for file in ("phones.tsv", "words.tsv"):  # a header alone
+        (corpus / file).write_text((corpus / file).read_text().splitlines()[0] + "\n")
+    words = ["pretrain", "--preset", "micro", "--objective", objective, "--corpus", corpus, "--out", tmp_path / "run"]
+    answer = refused(*words, "--batch-size", "2")
+    assert "corpus/dev has no utterance of " in answer
+    assert not (tmp_path / "run").exists()
+
+
+# --- several processes ------------------------------------------------------------------------------------------------
+
+
+def test_a_process_without_the_others(monkeypatch, corpus, tmp_path):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    answer = refused("pretrain", "--preset", "micro", "--corpus", corpus, "--out", tmp_path / "run")
+    assert answer.startswith("this process cannot join the others")
+    assert "torchrun" in answer
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("separator", [[], ["--"]])
+def test_torchrun_fine_tunes_from_scratch(separator, corpus, tmp_path):
+    """As `--start scratch` did not: torchrun took it for its own, and ended."""
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--local-addr", "127.0.0.1"]
+    torchrun += ["--rdzv-backend", "c10d", "--rdzv-endpoint", "127.0.0.1:0"]  # any free port
+    training = "finetune asr --from scratch --updates 1 --warmup-updates 0 --hold-updates 0 --batch-size 2 --workers 0"
+    words = ["-m", "w2v2_teach.cli", *separator, *training.split(), "--corpus", corpus, "--out", tmp_path]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    both = subprocess.run([*torchrun, *words], env=environment, capture_output=True, text=True, check=False)
+    assert both.returncode == 0, both.stderr
+    assert len(read_metrics(tmp_path / "metrics.jsonl")) == 1
+    assert (tmp_path / "model" / "config.json").is_file()
 
 
 # --- what a corpus can hold -------------------------------------------------------------------------------------------

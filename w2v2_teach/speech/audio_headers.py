@@ -16,6 +16,7 @@ from typing import BinaryIO
 import numpy as np
 import soundfile
 
+from w2v2_teach.errors import CourseError
 from w2v2_teach.speech.mp3_frames import frame_header, frame_starts, info_frame, promised_frames
 
 Content = mmap.mmap | bytearray  # the bytes of a file; changing them does not change the file
@@ -26,7 +27,7 @@ NO_SIZE = 0x7F000000  # bytes; writers that cannot know put numbers from here up
 BLOCK = 2**16  # frames that are read at once where all are read
 
 
-class HeaderError(ValueError):
+class HeaderError(CourseError, ValueError):
     """Header and content of a sound file contradict each other; the message goes on after the file's name."""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -17,11 +17,11 @@ import torch
 from w2v2_teach.config import SAMPLE_RATE
 from w2v2_teach.errors import CourseError
 from w2v2_teach.files import DATA
-from w2v2_teach.speech import downloads
+from w2v2_teach.speech import downloads, text_files
 from w2v2_teach.speech.audio import MIN_SAMPLES, AudioError, count_samples, load_audio
 from w2v2_teach.speech.downloads import CorpusNotFound, DownloadError
 from w2v2_teach.speech.intervals import Interval
-from w2v2_teach.speech.text_files import CorpusError, read_lines, read_table, require_new, transcript_of
+from w2v2_teach.speech.text_files import CorpusError
 
 FSDD_URL = "https://github.com/Jakobovski/free-spoken-digit-dataset/archive/refs/tags/v1.0.10.tar.gz"
 FSDD_ARCHIVE_ROOT = "free-spoken-digit-dataset-1.0.10"  # the folder inside the archive
@@ -245,33 +245,28 @@ def librispeech(folder: str | os.PathLike) -> Corpus:
         AudioError: a recording that cannot be used.
     """
     folder = Path(folder).resolve()
-    transcripts = sorted(_visible(folder, "*.trans.txt"))
+    transcripts = sorted(text_files.visible_files(folder, "*.trans.txt"))
     if not transcripts:
         raise CorpusNotFound(f"{folder} holds no speaker/chapter/*.trans.txt, the layout of LibriSpeech")
     places: dict[str, str] = {}
     utterances = [utterance for path in transcripts for utterance in _chapter(path, places)]
-    recordings = {path.stem for path in _visible(folder, "*") if path.suffix in RECORDINGS}
+    recordings = {path.stem for path in text_files.visible_files(folder, "*") if path.suffix in RECORDINGS}
     if unread := recordings - places.keys():
         raise CorpusError(f"{folder}: {len(unread)} recordings have no transcript, first {min(unread)}")
     return Corpus(folder.name, utterances)
 
 
-def _visible(folder: Path, pattern: str) -> Iterator[Path]:
-    """The files of a folder, at any depth, without the `._` companions that macOS puts beside them."""
-    return (path for path in folder.rglob(pattern) if not path.name.startswith("._"))
-
-
 def _chapter(transcript: Path, places: dict[str, str]) -> Iterator[Utterance]:
     """The utterances of one chapter; a line of its transcript reads `id THE WORDS`. `places` collects all ids."""
     chapter, speaker, split = transcript.parents[:3]
-    for place, line in read_lines(transcript):
+    for place, line in text_files.read_lines(transcript):
         utterance_id, *text = line.split(maxsplit=1)
-        require_new(utterance_id, place, places)
+        text_files.require_new(utterance_id, place, places)
         candidates = [chapter / (utterance_id + ending) for ending in RECORDINGS]
         path = next((path for path in candidates if path.is_file()), None)
         if path is None:
             raise CorpusError(f"{place}: it names {utterance_id}, but there is no {candidates[0].name} beside it")
-        words = transcript_of("".join(text), place)
+        words = text_files.transcript_of("".join(text), place)
         yield Utterance(utterance_id, speaker.name, split.name, path, words, count_samples(path))
 
 
@@ -285,17 +280,18 @@ def read_tables(folder: Path) -> Corpus:
     """
     columns = {"id": str, "speaker": str, "split": str, "path": str, "num_samples": _length, "text": str}
     places: dict[str, str] = {}
-    phones = _read_intervals(folder, "phone")
-    words = _read_intervals(folder, "word")
+    phones = text_files.read_intervals(folder, "phone")
+    words = text_files.read_intervals(folder, "word")
     utterances = []
-    for place, (key, speaker, split, path, num_samples, text) in read_table(folder / "utterances.tsv", columns):
-        require_new(key, place, places)
+    for place, (key, speaker, split, path, num_samples, text) in text_files.read_table(
+        folder / "utterances.tsv", columns
+    ):
+        text_files.require_new(key, place, places)
         if not (folder / path).is_file():
             raise CorpusError(f"{place}: there is no {folder / path}")
         times = (tuple(interval for _, interval in intervals.pop(key, ())) for intervals in (phones, words))
-        utterances.append(
-            Utterance(key, speaker, split, folder / path, transcript_of(text, place), num_samples, *times)
-        )
+        said = text_files.transcript_of(text, place)
+        utterances.append(Utterance(key, speaker, split, folder / path, said, num_samples, *times))
     for key, ((place, _), *_) in (phones | words).items():  # what is left
         raise CorpusError(f"{place}: it names {key}, which is not in utterances.tsv")
     return Corpus(folder.name, utterances)
@@ -306,12 +302,3 @@ def _length(text: str) -> int:
     if int(text) < MIN_SAMPLES:
         raise ValueError(f"num_samples must be {MIN_SAMPLES} or more, not {text}")
     return int(text)
-
-
-def _read_intervals(folder: Path, label: str) -> dict[str, list[tuple[str, Interval]]]:
-    """The intervals of each utterance, each after its place, from `phones.tsv` or `words.tsv`."""
-    intervals = defaultdict(list)
-    columns = {"id": str, "start": float, "end": float, label: str}
-    for place, (key, *interval) in read_table(folder / f"{label}s.tsv", columns):
-        intervals[key].append((place, Interval(*interval)))
-    return intervals

@@ -5,17 +5,24 @@ from __future__ import annotations
 import codecs
 import re
 import unicodedata
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from w2v2_teach.errors import CourseError
 from w2v2_teach.speech.downloads import CorpusNotFound
+from w2v2_teach.speech.intervals import Interval
 
 WORD_DELIMITER = "|"  # as vocabularies write the space
 
 
 class CorpusError(CourseError, ValueError):
     """A corpus contradicts itself or cannot be read; the message names the file, and the line where there is one."""
+
+
+def visible_files(folder: Path, pattern: str) -> Iterator[Path]:
+    """The files of a folder, at any depth, without the `._` companions that macOS puts beside them."""
+    return (path for path in folder.rglob(pattern) if not path.name.startswith("._"))
 
 
 def read_lines(path: Path) -> list[tuple[str, str]]:
@@ -68,6 +75,15 @@ def read_table(path: Path, columns: dict[str, Callable[[str], object]]) -> Itera
             yield place, tuple(read(row[name]) for name, read in columns.items())
         except ValueError as error:
             raise CorpusError(f"{place}: {error}") from error
+
+
+def read_intervals(folder: Path, label: str) -> dict[str, list[tuple[str, Interval]]]:
+    """The intervals of each utterance, each after its place, from `phones.tsv` or `words.tsv`."""
+    intervals = defaultdict(list)
+    columns = {"id": str, "start": float, "end": float, label: str}
+    for place, (key, *interval) in read_table(folder / f"{label}s.tsv", columns):
+        intervals[key].append((place, Interval(*interval)))
+    return intervals
 
 
 def transcript_of(text: str, place: str) -> str:

@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-from w2v2_teach.checkpoints import CheckpointError, Pretrained, architecture, pretrained_file
-from w2v2_teach.decoding.vocabulary import Vocabulary
+from w2v2_teach.checkpoints import CheckpointError, architecture
+from w2v2_teach.decoding.transcription import Recognizer
 from w2v2_teach.heads import Wav2Vec2ForCTC, Wav2Vec2ForSequenceClassification, Wav2Vec2ForSpeakerVerification
 from w2v2_teach.model import Wav2Vec2ForPreTraining
 from w2v2_teach.speech import corpora
@@ -32,37 +32,37 @@ def evaluate_checkpoint(name: str, device: torch.device | str = "cpu") -> dict[s
         CorpusNotFound, DownloadError: the speech is not on this machine.
     """
     kind = architecture(name)
-    if kind not in MODELS:
-        raise CheckpointError(f"{name} is a {kind}; what can be evaluated: {', '.join(MODELS)}.")
-    model_class = MODELS[kind]
-    return EVALUATIONS[model_class](model_class.from_pretrained(name).to(device), name)
+    if kind not in EVALUATIONS:
+        raise CheckpointError(f"{name} is a {kind}; what can be evaluated: {', '.join(EVALUATIONS)}.")
+    return EVALUATIONS[kind](name, device)
 
 
-def _evaluate_pretrained(model: Wav2Vec2ForPreTraining, _name: str) -> dict[str, Any]:
+def _evaluate_pretrained(name: str, device: torch.device | str) -> dict[str, Any]:
     human = with_phones(mini_librispeech())
     toy, digits = corpora.toy_speech().split("test"), corpora.fsdd()
+    model = Wav2Vec2ForPreTraining.from_pretrained(name).to(device)
     return evaluate_pretrained(model, Speech(human.split("train"), human.split("test"), toy, digits))
 
 
-def _evaluate_recognizer(model: Wav2Vec2ForCTC, name: str) -> dict[str, Any]:
-    toy = corpora.toy_speech()
-    vocabulary = Vocabulary.load(pretrained_file(name, "vocab.json"))
-    return evaluate_asr(model, vocabulary, toy.split("train"), toy.split("test"))
+def _evaluate_recognizer(name: str, device: torch.device | str) -> dict[str, Any]:
+    toy, recognizer = corpora.toy_speech(), Recognizer.from_pretrained(name)
+    return evaluate_asr(recognizer.model.to(device), recognizer.vocabulary, toy.split("train"), toy.split("test"))
 
 
-def _evaluate_speakers(model: Wav2Vec2ForSpeakerVerification, _name: str) -> dict[str, Any]:
-    toy = corpora.toy_speech()
-    return evaluate_speaker_model(model, toy.split("dev"), toy.split("test"), corpora.fsdd())
+def _evaluate_speakers(name: str, device: torch.device | str) -> dict[str, Any]:
+    toy, digits = corpora.toy_speech(), corpora.fsdd()
+    model = Wav2Vec2ForSpeakerVerification.from_pretrained(name).to(device)
+    return evaluate_speaker_model(model, toy.split("dev"), toy.split("test"), digits)
 
 
-def _evaluate_keywords(model: Wav2Vec2ForSequenceClassification, _name: str) -> dict[str, Any]:
-    return evaluate_keyword_model(model, corpora.toy_speech().split("test"), corpora.fsdd())
+def _evaluate_keywords(name: str, device: torch.device | str) -> dict[str, Any]:
+    test, digits = corpora.toy_speech().split("test"), corpora.fsdd()
+    return evaluate_keyword_model(Wav2Vec2ForSequenceClassification.from_pretrained(name).to(device), test, digits)
 
 
-EVALUATIONS: dict[type[Pretrained], Callable[[Any, str], dict[str, Any]]] = {
-    Wav2Vec2ForPreTraining: _evaluate_pretrained,
-    Wav2Vec2ForCTC: _evaluate_recognizer,
-    Wav2Vec2ForSpeakerVerification: _evaluate_speakers,
-    Wav2Vec2ForSequenceClassification: _evaluate_keywords,
+EVALUATIONS: dict[str, Callable[[str, torch.device | str], dict[str, Any]]] = {
+    Wav2Vec2ForPreTraining.__name__: _evaluate_pretrained,
+    Wav2Vec2ForCTC.__name__: _evaluate_recognizer,
+    Wav2Vec2ForSpeakerVerification.__name__: _evaluate_speakers,
+    Wav2Vec2ForSequenceClassification.__name__: _evaluate_keywords,
 }
-MODELS = {model.__name__: model for model in EVALUATIONS}

@@ -16,7 +16,7 @@ from w2v2_teach.checkpoints import Pretrained
 from w2v2_teach.config import SAMPLE_RATE
 from w2v2_teach.masking import span_mask
 from w2v2_teach.model import Wav2Vec2Model
-from w2v2_teach.speech.audio import change_speed, pad_batch
+from w2v2_teach.speech.audio import MIN_SAMPLES, change_speed, pad_batch
 from w2v2_teach.speech.batching import Batch
 from w2v2_teach.speech.corpora import Corpus, Utterance
 from w2v2_teach.tasks.encoder_cache import FrozenEncoderCache
@@ -51,7 +51,8 @@ class FinetuningSettings(TrainingSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.require("crop_seconds", self.crop_seconds is None or self.crop_seconds > 0, "more than 0")
+        frame = MIN_SAMPLES / SAMPLE_RATE  # s
+        self.require("crop_seconds", self.crop_seconds is None or self.crop_seconds >= frame, f"{frame} s or more")
         for name in ("freeze_context_updates", "unfreeze_every"):
             self.require(name, getattr(self, name) >= 0, "0 or more")
         self.require("rate_decay", 0 < self.rate_decay <= 1, "in (0, 1]")
@@ -95,10 +96,14 @@ def begin_finetuning(model_class: type[Model], start: str, settings: FinetuningS
 
     Raises:
         CheckpointError, ConfigError: see `Pretrained.from_pretrained`.
+        SettingsError: more layers are to be kept than there are.
     """
     torch.manual_seed(settings.seed)
     pretrained = None if start == SCRATCH else Wav2Vec2Model.from_pretrained(start)
     shape = config.TINY if pretrained is None else pretrained.config
+    kept = head.get("num_hidden_layers", 1)
+    if kept > shape.num_hidden_layers:
+        raise SettingsError(f"keep_layers is {kept}; {start} has {shape.num_hidden_layers} Transformer layers.")
     dropout = dict.fromkeys(("hidden_dropout", "final_dropout"), settings.dropout)
     model = model_class(replace(shape, **{"layerdrop": settings.layerdrop, **dropout, **head}))
     if pretrained is not None:

@@ -17,6 +17,7 @@ from w2v2_teach.speech.batching import for_each_utterance
 from w2v2_teach.speech.corpora import DIGITS, Corpus, Utterance
 from w2v2_teach.speech.intervals import Interval
 from w2v2_teach.tasks.finetuning import Finetuning, LayerSumSettings, MicroBatch, begin_finetuning
+from w2v2_teach.training.settings import SettingsError
 from w2v2_teach.training.task import Losses
 
 COMMANDS = ("yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go")
@@ -77,8 +78,15 @@ class KeywordSpotting(Finetuning):
 
     @classmethod
     def begin(cls, start: str, settings: LayerSumSettings, train: Corpus, dev: Corpus) -> KeywordSpotting:
-        """With a class for each word of `train`, on a weighted sum of the layers that are kept."""
+        """With a class for each word of `train`, on a weighted sum of the layers that are kept.
+
+        Raises:
+            SettingsError: the speech for training or for measuring has no keywords.
+        """
         train, dev = cut_keywords(train), cut_keywords(dev)
+        for corpus in (train, dev):
+            if not corpus:
+                raise SettingsError(f"{corpus.name}: there are none; they are {', '.join(KEYWORDS)}.")
         labels = tuple(sorted({utterance.text for utterance in train}))
         head = {**settings.config_fields(), "labels": labels}
         model = begin_finetuning(Wav2Vec2ForSequenceClassification, start, settings, **head)

@@ -112,8 +112,7 @@ class CropDataset(Dataset):
     def __init__(self, corpus: Corpus, config: Wav2Vec2Config, settings: PretrainingSettings, min_frames: int) -> None:
         self.settings = settings
         self.share = own_share(settings.batch_size)  # now: the loader's workers belong to no process group
-        field = receptive_field(config)[-1]
-        shortest = field.samples + (min_frames - 1) * field.hop  # samples
+        shortest = samples_for(config, min_frames)
         self.crop = round(settings.crop_seconds * SAMPLE_RATE)  # samples
         if self.crop < shortest:
             raise SettingsError(
@@ -141,6 +140,12 @@ class CropDataset(Dataset):
         own = list(zip(drawn, starts, strict=True))[self.share]
         crops = [part.waveform(i, start, length) for (part, i), start in own]
         return Crops(torch.stack(crops), [part.utterances[i].id for (part, i), _ in own])
+
+
+def samples_for(config: Wav2Vec2Config, frames: int) -> int:
+    """The length in samples of the shortest waveform from which the feature encoder makes so many frames."""
+    field = receptive_field(config)[-1]
+    return field.samples + (frames - 1) * field.hop
 
 
 def rows_of_each(corpora: int, settings: PretrainingSettings) -> list[int]:
@@ -175,6 +180,12 @@ class Pretraining:
         self.model = self.model_class(config)
         self.skips_parameters = config.layerdrop > 0
         self.dataset = CropDataset(train, config, settings, self.min_frames)
+        shortest = samples_for(config, self.min_frames)
+        if not any(utterance.num_samples >= shortest for utterance in dev):
+            raise SettingsError(
+                f"{dev.name} has no utterance of {shortest / SAMPLE_RATE:.3f} s ({self.min_frames} frames) or more, "
+                "so there is nothing to measure on."
+            )
 
     @property
     def min_frames(self) -> int:

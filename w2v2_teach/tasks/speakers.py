@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -16,7 +17,7 @@ from w2v2_teach.losses import arcface_loss
 from w2v2_teach.speech.batching import for_each_utterance
 from w2v2_teach.speech.corpora import Corpus
 from w2v2_teach.tasks.finetuning import Finetuning, LayerSumSettings, MicroBatch, begin_finetuning
-from w2v2_teach.training.settings import setting
+from w2v2_teach.training.settings import SettingsError, setting
 from w2v2_teach.training.task import Losses
 
 
@@ -75,7 +76,15 @@ class SpeakerRecognition(Finetuning):
 
         The context network has no dropout: it would make the frames' standard deviation, half of what is pooled,
         larger in training than in evaluation.
+
+        Raises:
+            SettingsError: the dev speakers make no pairs to measure on.
         """
+        utterances_by_speaker = Counter(utterance.speaker for utterance in dev)
+        if len(utterances_by_speaker) < 2 or max(utterances_by_speaker.values()) < 2:
+            raise SettingsError(
+                f"{dev.name} must have two speakers or more, one of them with two utterances, to measure verification."
+            )
         head = {
             **settings.config_fields(),
             "labels": train.speakers,

@@ -11,18 +11,30 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from w2v2_teach.training.run_folder import RunError
+
 
 @contextmanager
 def process_group() -> Iterator[torch.device]:
-    """Join the other processes, if `torchrun` started several; yields the device of this one."""
+    """Join the other processes, if `torchrun` started several; yields the device of this one.
+
+    Raises:
+        RunError: the others do not answer, or there are more processes than GPUs.
+    """
     cuda = torch.cuda.is_available()
     device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if cuda else torch.device("cpu")
     if "WORLD_SIZE" not in os.environ:  # not started by torchrun
         yield device
         return
-    if cuda:
-        torch.cuda.set_device(device)
-    dist.init_process_group("nccl" if cuda else "gloo")
+    try:
+        if cuda:
+            torch.cuda.set_device(device)
+        dist.init_process_group("nccl" if cuda else "gloo")
+    except (ValueError, RuntimeError) as error:
+        raise RunError(
+            f"this process cannot join the others ({error}). Start all of them with torchrun, one a GPU, or unset "
+            "WORLD_SIZE to train with one."
+        ) from error
     try:
         yield device
     finally:

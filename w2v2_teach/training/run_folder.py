@@ -48,12 +48,16 @@ class RunFolder:
         """
         if not self.state_file.is_file():
             raise RunError(f"{self.path} holds no {self.state_file.name}: there is nothing to resume.")
+        damaged = RunError(
+            f"{self.state_file} is damaged, and left as it is: put a good copy in its place, or start elsewhere."
+        )
         try:
-            return torch.load(self.state_file, map_location="cpu", weights_only=True)
+            state = torch.load(self.state_file, map_location="cpu", weights_only=True)
         except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
-            raise RunError(
-                f"{self.state_file} is damaged, and left as it is: put a good copy in its place, or start elsewhere."
-            ) from error
+            raise damaged from error
+        if not isinstance(state, dict) or "update" not in state:  # something else that torch has saved
+            raise damaged
+        return state
 
     def start(self, update: int) -> None:
         """Get ready for the metrics of `update` and later ones: those that an interrupted run wrote beyond it go.
@@ -68,6 +72,8 @@ class RunFolder:
                 partial.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
         except OSError as error:
             raise RunError(f"{self.path} cannot be written to: {error}") from error
+        except (ValueError, TypeError, KeyError) as error:
+            raise RunError(f"{self.metrics_file} is not a log of metrics: move it away, or start elsewhere.") from error
         self._events = SummaryWriter(str(self.path / "tensorboard"), purge_step=update + 1)
 
     def log(self, record: dict[str, float]) -> None:
