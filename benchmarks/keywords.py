@@ -23,7 +23,8 @@ from w2v2_teach.files import replacing
 from w2v2_teach.heads import Wav2Vec2ForSequenceClassification, mean_pooling
 from w2v2_teach.model import Wav2Vec2Model
 from w2v2_teach.speech.batching import padded_batches
-from w2v2_teach.speech.corpora import DIGITS, Corpus, fsdd, toy_speech
+from w2v2_teach.speech.corpora import DIGITS, Corpus, toy_speech
+from w2v2_teach.speech.published import fsdd
 from w2v2_teach.tasks.encoder_cache import FrozenEncoderCache
 from w2v2_teach.tasks.keywords import KEYWORDS, KeywordSpotting, cut_keywords, predicted_words
 from w2v2_teach.training.trainer import Trainer

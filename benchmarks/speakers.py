@@ -23,7 +23,8 @@ from w2v2_teach.heads import Wav2Vec2ForSpeakerVerification, statistics_pooling
 from w2v2_teach.losses import arcface_loss
 from w2v2_teach.model import Wav2Vec2Model
 from w2v2_teach.speech.batching import padded_batches
-from w2v2_teach.speech.corpora import Corpus, fsdd, toy_speech
+from w2v2_teach.speech.corpora import Corpus, toy_speech
+from w2v2_teach.speech.published import fsdd
 from w2v2_teach.tasks.speakers import SpeakerRecognition, speaker_trials
 
 RESULT = Path(__file__).with_suffix(".json")

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
+# Words are spelled as in the corpus that was made from them: "grey", "travelled".
 DIGITS = "zero one two three four five six seven eight nine".split()
 COMMANDS = "yes no up down left right on off stop go".split()
-COLORS = "red green blue yellow orange purple brown black white gray pink beige".split()
+COLORS = "red green blue yellow orange purple brown black white grey pink beige".split()
 
 WORD_CLASSES: dict[str, list[str]] = {
     "digit": DIGITS,
@@ -40,7 +41,7 @@ WORD_CLASSES: dict[str, list[str]] = {
     "quality": "small big old new long short round heavy quiet young strange thin smooth good".split(),
     "where": "near under behind beside above inside outside".split(),
     "rested": "sat slept waited jumped played stood looked laughed".split(),
-    "moved": "walked ran climbed marched traveled rushed".split(),
+    "moved": "walked ran climbed marched travelled rushed".split(),
     "handled": "found lost took bought painted washed pushed pulled measured cleaned fixed".split(),
     "how": "slowly quickly quietly together alone".split(),
     "owner": "my your his her our their".split(),

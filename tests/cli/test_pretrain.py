@@ -19,7 +19,7 @@ from little_run import PATIENCE, Child, command, full_disk, same_weights, wait_f
 from w2v2_teach.cli.options import add_settings, given_settings
 from w2v2_teach.config import PRESETS
 from w2v2_teach.model import Wav2Vec2ForPreTraining
-from w2v2_teach.speech import corpora
+from w2v2_teach.speech import corpora, published
 from w2v2_teach.speech.corpora import Corpus, read_tables
 from w2v2_teach.tasks import evaluate_checkpoint
 from w2v2_teach.tasks.pretraining import RECIPES, PretrainingSettings
@@ -235,7 +235,7 @@ def test_evaluate_prints_a_table_and_writes_everything(corpus, whole, tmp_path, 
     words = "one", "two"
     fsdd = Corpus("fsdd", (replace(u, text=words[i // 3 % 2]) for i, u in enumerate(speech.split("train"))))
     monkeypatch.setattr(corpora, "toy_speech", lambda: toy)
-    monkeypatch.setattr(corpora, "fsdd", lambda: fsdd)
+    monkeypatch.setattr(published, "fsdd", lambda: fsdd)
     human = Corpus("human", (replace(u, split="train" if i < 8 else "test") for i, u in enumerate(speech)))
     monkeypatch.setattr(evaluate_checkpoint, "mini_librispeech", lambda: human)
     result = invoke("evaluate", whole / "model", "--out", tmp_path / "results.json")

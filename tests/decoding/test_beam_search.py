@@ -161,7 +161,7 @@ def test_words_reach_beyond_their_spikes_and_share_what_is_between_them():
         *(TokenSpan(2, 20, 21, 0.5), TokenSpan(1, 21, 22, 1.0), TokenSpan(3, 22, 23, 0.9)),
     ]
     words = word_times(spans, VOCABULARY, TINY)
-    middles = frame_times(TINY, 30)
+    middles = frame_times(TINY, 30).numpy()  # (T,)
     edges = middles - (middles[1] - middles[0]) / 2  # where frame t's share of the sound begins
     assert [word.text for word in words] == ["ab", "a", "b"]
     assert [word.confidence for word in words] == pytest.approx([0.7, 0.5, 0.9])

@@ -17,6 +17,7 @@ from requirements import require_data
 from torch.utils.data import DataLoader
 
 from w2v2_teach.speech import corpora, downloads
+from w2v2_teach.speech import published as published_corpora
 from w2v2_teach.speech.audio import AudioError
 from w2v2_teach.speech.batching import JITTER, LengthBucketBatchSampler, collate
 from w2v2_teach.speech.corpora import (
@@ -24,14 +25,13 @@ from w2v2_teach.speech.corpora import (
     CorpusNotFound,
     CorpusTooShort,
     Utterance,
-    fsdd,
     librispeech,
-    librosa_excerpts,
     read_tables,
     toy_speech,
 )
 from w2v2_teach.speech.downloads import DownloadError
 from w2v2_teach.speech.intervals import Interval, label_at
+from w2v2_teach.speech.published import fsdd, librosa_excerpts
 
 TABLES = {
     "utterances.tsv": """\
@@ -316,7 +316,7 @@ def test_a_data_folder_that_does_not_exist_is_named_at_once(load, download, monk
 @pytest.fixture
 def release(server):
     """Four recordings in the layout of the FSDD release: its url and its checksums."""
-    top = server.folder / corpora.FSDD_ARCHIVE_ROOT
+    top = server.folder / published_corpora.FSDD_ARCHIVE_ROOT
     for name in ("7_ann_4", "7_ann_5", "0_bob_49", "3_bob_0"):
         write_audio(top / "recordings" / f"{name}.wav", 4_000, rate=8_000)
     (top / "README.md").write_text("what the release holds beside the recordings")
@@ -327,7 +327,7 @@ def release(server):
 
 def test_fsdd_is_fetched_verified_and_kept(release, server, tmp_path):
     url, checksums = release
-    corpus = corpora._fsdd(True, url, checksums)
+    corpus = published_corpora._fsdd(True, url, checksums)
     expected = {"0_bob_49": "train", "3_bob_0": "test", "7_ann_4": "test", "7_ann_5": "train"}
     assert {utterance.id: utterance.split for utterance in corpus} == expected
     seven = corpus["7_ann_5"]
@@ -336,16 +336,16 @@ def test_fsdd_is_fetched_verified_and_kept(release, server, tmp_path):
     assert [path.name for path in (tmp_path / "cache").iterdir()] == ["free-spoken-digit-dataset"], "no archive left"
 
     shutil.rmtree(server.folder)  # from now on it comes from the cache
-    assert list(corpora._fsdd(False, url, checksums)) == list(corpus)
+    assert list(published_corpora._fsdd(False, url, checksums)) == list(corpus)
     seven.path.write_bytes(b"changed")
     with pytest.raises(DownloadError, match=r"1 with a wrong checksum \(7_ann_5\.wav\)"):
-        corpora._fsdd(False, url, checksums)
+        published_corpora._fsdd(False, url, checksums)
 
 
 def test_fsdd_that_is_not_what_was_published_is_not_kept(release, tmp_path):
     url, checksums = release
     with pytest.raises(DownloadError, match=r"1 missing \(8_eve_0\.wav\)"):
-        corpora._fsdd(True, url, checksums | {"8_eve_0.wav": "0" * 64})
+        published_corpora._fsdd(True, url, checksums | {"8_eve_0.wav": "0" * 64})
     assert list((tmp_path / "cache").iterdir()) == []
 
 
@@ -353,15 +353,15 @@ def test_a_cache_that_holds_something_else_is_named(release, tmp_path):
     (tmp_path / "cache" / "free-spoken-digit-dataset").mkdir(parents=True)
     (tmp_path / "cache" / "free-spoken-digit-dataset" / "mine.txt").write_text("keep this")
     with pytest.raises(DownloadError, match=r"free-spoken-digit-dataset cannot be written: .*not empty"):
-        corpora._fsdd(True, *release)
+        published_corpora._fsdd(True, *release)
     assert [path.name for path in (tmp_path / "cache").rglob("*")] == ["free-spoken-digit-dataset", "mine.txt"]
 
 
 def test_librosa_excerpts_are_compared_with_librosas_checksums(server, tmp_path):
-    for name in corpora.LIBROSA_EXCERPTS:
+    for name in published_corpora.LIBROSA_EXCERPTS:
         (server.folder / f"{name}.ogg").write_bytes(b"something else")
     with pytest.raises(DownloadError, match=r"5703-47212-0000\.ogg is corrupted"):
-        corpora._librosa_excerpts(True, server.url)
+        published_corpora._librosa_excerpts(True, server.url)
     assert list((tmp_path / "librosa").iterdir()) == []
 
 
@@ -384,9 +384,9 @@ def test_fsdd_as_published():
 
 
 def test_librosa_excerpts_as_published(data, server):
-    for name in corpora.LIBROSA_EXCERPTS:
+    for name in published_corpora.LIBROSA_EXCERPTS:
         shutil.copyfile(data / "librosa" / f"{name}.ogg", server.folder / f"{name}.ogg")
-    corpus = corpora._librosa_excerpts(True, server.url)
+    corpus = published_corpora._librosa_excerpts(True, server.url)
     assert corpus.speakers == ("198", "3436", "5703")
     for utterance in corpus:
         assert utterance.waveform().shape == (utterance.num_samples,)

@@ -5,10 +5,10 @@ from argparse import ArgumentParser, Namespace
 from w2v2_teach.checkpoints import architecture, pretrained_file
 from w2v2_teach.heads import Wav2Vec2ForCTC
 from w2v2_teach.model import Wav2Vec2Model
-from w2v2_teach.speech import corpora
+from w2v2_teach.speech import published
 from w2v2_teach.speech.mini_librispeech import mini_librispeech
 
-CORPORA = {"fsdd": corpora.fsdd, "librosa": corpora.librosa_excerpts, "mini-librispeech": mini_librispeech}
+CORPORA = {"fsdd": published.fsdd, "librosa": published.librosa_excerpts, "mini-librispeech": mini_librispeech}
 
 
 def add_options(parser: ArgumentParser) -> None:

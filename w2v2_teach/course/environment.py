@@ -14,7 +14,7 @@ import torch
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
-from w2v2_teach.speech import corpora, downloads
+from w2v2_teach.speech import corpora, downloads, published
 from w2v2_teach.speech.mini_librispeech import mini_librispeech
 
 GB = 1e9  # bytes
@@ -93,8 +93,8 @@ def check_environment() -> Report:
             _disk(),
             _gpu(),
             _corpus("Mini LibriSpeech", "optional", mini_librispeech),
-            _corpus("FSDD", "optional", corpora.fsdd),
-            _corpus("librosa's excerpts", "optional", corpora.librosa_excerpts),
+            _corpus("FSDD", "optional", published.fsdd),
+            _corpus("librosa's excerpts", "optional", published.librosa_excerpts),
         )
     )
 

@@ -11,7 +11,7 @@ from w2v2_teach.checkpoints import CheckpointError, architecture
 from w2v2_teach.decoding.transcription import Recognizer
 from w2v2_teach.heads import Wav2Vec2ForCTC, Wav2Vec2ForSequenceClassification, Wav2Vec2ForSpeakerVerification
 from w2v2_teach.model import Wav2Vec2ForPreTraining
-from w2v2_teach.speech import corpora
+from w2v2_teach.speech import corpora, published
 from w2v2_teach.speech.by_name import with_phones
 from w2v2_teach.speech.mini_librispeech import mini_librispeech
 from w2v2_teach.tasks.asr import evaluate_asr
@@ -39,7 +39,7 @@ def evaluate_checkpoint(name: str, device: torch.device | str = "cpu") -> dict[s
 
 def _evaluate_pretrained(name: str, device: torch.device | str) -> dict[str, Any]:
     human = with_phones(mini_librispeech())
-    toy, digits = corpora.toy_speech().split("test"), corpora.fsdd()
+    toy, digits = corpora.toy_speech().split("test"), published.fsdd()
     model = Wav2Vec2ForPreTraining.from_pretrained(name).to(device)
     return evaluate_pretrained(model, Speech(human.split("train"), human.split("test"), toy, digits))
 
@@ -50,13 +50,13 @@ def _evaluate_recognizer(name: str, device: torch.device | str) -> dict[str, Any
 
 
 def _evaluate_speakers(name: str, device: torch.device | str) -> dict[str, Any]:
-    toy, digits = corpora.toy_speech(), corpora.fsdd()
+    toy, digits = corpora.toy_speech(), published.fsdd()
     model = Wav2Vec2ForSpeakerVerification.from_pretrained(name).to(device)
     return evaluate_speaker_model(model, toy.split("dev"), toy.split("test"), digits)
 
 
 def _evaluate_keywords(name: str, device: torch.device | str) -> dict[str, Any]:
-    test, digits = corpora.toy_speech().split("test"), corpora.fsdd()
+    test, digits = corpora.toy_speech().split("test"), published.fsdd()
     return evaluate_keyword_model(Wav2Vec2ForSequenceClassification.from_pretrained(name).to(device), test, digits)
 
 

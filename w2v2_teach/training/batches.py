@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from w2v2_teach.speech.audio import normalize
+from w2v2_teach.speech.audio import AudioError, normalize
 from w2v2_teach.speech.batching import LengthBucketBatchSampler
 from w2v2_teach.speech.corpora import Utterance
 from w2v2_teach.speech.waveforms import map_waveforms
@@ -64,3 +65,16 @@ class UpdateBatches(Dataset):
         if index not in self._kept:
             self._kept[index] = normalize(self.utterances[index].waveform())
         return self._kept[index][piece]
+
+
+class ErrorsAsItems(Dataset):
+    """A dataset whose items are an `AudioError` where one was raised: a loader's worker would add its traceback."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self.dataset = dataset
+
+    def __getitem__(self, index: int) -> Any:
+        try:
+            return self.dataset[index]
+        except AudioError as error:
+            return error

@@ -20,11 +20,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
 from w2v2_teach.speech.audio import AudioError
 from w2v2_teach.training import distributed
+from w2v2_teach.training.batches import ErrorsAsItems
 from w2v2_teach.training.interrupts import StopRequest, leave_process_group
 from w2v2_teach.training.run_folder import RunError, RunFolder
 from w2v2_teach.training.schedules import learning_rate
@@ -222,7 +223,7 @@ class Trainer:
         """
         workers = self.settings.workers
         loader = DataLoader(
-            _Readable(self.task.dataset),
+            ErrorsAsItems(self.task.dataset),
             batch_size=None,  # an item is a batch
             sampler=range(self.update, self.settings.updates),
             num_workers=workers,
@@ -296,16 +297,3 @@ class Trainer:
 def seed_of(*numbers: int) -> int:
     """One seed out of several numbers, none of which can be told from it."""
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
-
-
-class _Readable(Dataset):
-    """A dataset that hands an `AudioError` over instead of raising it, which in a worker would add its traceback."""
-
-    def __init__(self, dataset: Dataset) -> None:
-        self.dataset = dataset
-
-    def __getitem__(self, index: int) -> Any:
-        try:
-            return self.dataset[index]
-        except AudioError as error:
-            return error
