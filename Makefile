@@ -6,6 +6,8 @@ INSTALLED := .venv/installed
 # The explorers' JavaScript is checked where there is Node; running the course needs none.
 NODE := $(and $(shell command -v node 2> /dev/null),$(shell command -v npm 2> /dev/null))
 NODE_INSTALLED := $(if $(NODE),node_modules/installed)
+# JupyterLab opens the first notebook; a default in tools/jupyterlab keeps it from asking over it whether to fetch news.
+LAB := --ip=127.0.0.1 --LabApp.default_url=/lab/tree/notebooks/00_welcome.ipynb '--LabApp.app_settings_dir=$(CURDIR)/tools/jupyterlab'
 # Jupyter wants to be told that its user is root, as in a container; it listens on loopback only, and asks for a token.
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 CODE := w2v2_teach tests tools benchmarks data notebooks conftest.py
@@ -19,7 +21,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z_-]+:.*## / { printf "make %-18s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 lab: $(INSTALLED) ## open the course in JupyterLab; without a screen: make lab ARGS=--no-browser
-	$(BIN)/jupyter lab --ip=127.0.0.1 --LabApp.default_url=/lab/tree/notebooks/00_welcome.ipynb $(AS_ROOT) $(ARGS)
+	$(BIN)/jupyter lab $(LAB) $(AS_ROOT) $(ARGS)
 
 unit: $(INSTALLED) ## the quick tests, at most 3 minutes: no notebooks, no browser, no long trainings
 	$(PYTEST) -m "not slow" --ignore=tests/notebooks --ignore=tests/browser tests $(ARGS)

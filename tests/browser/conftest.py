@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import shlex
 import shutil
 import socket
 import subprocess
@@ -22,7 +23,6 @@ from w2v2_teach.course.widgets.browser import script
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 60
 SETTINGS = {
-    "apputils-extension/notification.jupyterlab-settings": '{"fetchNews": "false", "checkForUpdates": false}',
     "notebook-extension/tracker.jupyterlab-settings": '{"windowingMode": "none"}',  # every cell stays in the page
 }
 CHROMIUM_FLAGS = (
@@ -37,6 +37,13 @@ class Lab(NamedTuple):
 
     url: str
     token: str
+
+
+def make_lab_options() -> list[str]:
+    """The options that `make lab` gives to JupyterLab."""
+    dry_run = ["make", "--dry-run", "--no-print-directory", "lab", "ARGS="]
+    recipe = subprocess.run(dry_run, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    return shlex.split(recipe.split("jupyter lab ")[1])
 
 
 @pytest.fixture(scope="session")
@@ -59,7 +66,7 @@ def lab(tmp_path_factory):
         "JUPYTERLAB_WORKSPACES_DIR": str(home / "workspaces"),
     }
     command = [
-        sys.executable, "-m", "jupyter", "lab", "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}",
+        sys.executable, "-m", "jupyter", "lab", *make_lab_options(), "--no-browser", f"--port={port}",
         f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={home / 'root'}",
         "--LabApp.expose_app_in_browser=True",
     ]  # fmt: skip

@@ -35,6 +35,7 @@ def open_and_run(page: Page, lab, name: str) -> Locator:
     panel = page.locator(".jp-NotebookPanel")
     expect(panel.locator(".jp-Cell").first).to_be_visible(timeout=OPEN_MS)
     assert page.evaluate(RUN_ALL) == WELL
+    expect(page.get_by_text("official Jupyter news")).to_have_count(0)  # JupyterLab would ask whether to fetch them
     return panel
 
 
