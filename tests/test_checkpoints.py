@@ -12,6 +12,7 @@ from dataclasses import replace
 import pytest
 import torch
 import transformers
+from little_run import file_size_limit
 from local_server import serving
 from safetensors.torch import load_file, save_file
 
@@ -381,6 +382,34 @@ def test_the_hub_is_asked_only_on_request_and_then_cached(hub, tmp_path):
     )
     assert second == third == "loaded 32"
     assert "model.safetensors: 100%" in run.stderr  # the progress bar
+
+
+def test_the_command_line_fetches_a_checkpoint(hub, tmp_path):
+    environment = {**os.environ, "HF_ENDPOINT": hub.url.rstrip("/"), "HF_HUB_DISABLE_XET": "1"}
+
+    def w2v2_teach(cache, *words):
+        command = [sys.executable, "-m", "w2v2_teach.cli", *words]
+        env = {**environment, "HF_HOME": str(cache)}
+        return subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+
+    fetched = w2v2_teach(tmp_path / "cache", "download", "someone/model")
+    assert (fetched.returncode, fetched.stdout.split(",")[0]) == (0, "someone/model: Wav2Vec2Model"), fetched.stderr
+    evaluated = w2v2_teach(tmp_path / "cache", "evaluate", "someone/model")
+    assert evaluated.stderr.startswith("someone/model is a Wav2Vec2Model; what can be evaluated"), "it was found"
+    (tmp_path / "file").touch()
+    refused = w2v2_teach(tmp_path / "file", "download", "someone/model")
+    assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
+    assert "someone/model/config.json cannot be fetched: " in refused.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit on the size of files")
+def test_a_disk_that_is_full_is_one_sentence(model, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(CheckpointError, match=r"the model cannot be written to .*file: "):
+        model.save_pretrained(tmp_path / "file")
+    with file_size_limit(5_000), pytest.raises(CheckpointError, match=r"the model cannot be written to .*model: "):
+        model.save_pretrained(tmp_path / "model")
+    assert [path.name for path in (tmp_path / "model").iterdir()] == ["config.json"]
 
 
 def test_a_checkpoint_from_before_safetensors(hub, model, tmp_path):

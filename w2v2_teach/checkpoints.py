@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -77,15 +78,21 @@ class Pretrained(nn.Module):
         Args:
             folder: made if it is not there.
             dtype: of the weights in the file; half precision halves it. Loading brings single precision back.
+
+        Raises:
+            CheckpointError: the folder cannot be written to, or the disk is full.
         """
         folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
         content = {"architectures": [type(self).__name__], **self.config.to_dict()}
-        with replacing(folder / CONFIG_FILE) as partial:
-            partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
         weights = {key: tensor.detach().cpu().to(dtype).contiguous() for key, tensor in self.state_dict().items()}
-        with replacing(folder / WEIGHTS_FILES[0]) as partial:
-            save_file(weights, partial, metadata={"format": "pt"})
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with replacing(folder / CONFIG_FILE) as partial:
+                partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+            with replacing(folder / WEIGHTS_FILES[0]) as partial:
+                save_file(weights, partial, metadata={"format": "pt"})
+        except (OSError, SafetensorError) as error:
+            raise CheckpointError(f"the model cannot be written to {folder}: {error}.") from error
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:

@@ -154,6 +154,9 @@ def test_minutes_are_drawn_by_seed_and_a_smaller_draw_is_part_of_a_larger_one():
     assert [u.id for u in corpus.minutes(2.0)] == [u.id for u in corpus], "all of it"
     with pytest.raises(CorpusTooShort, match=r"many lasts 2\.0 minutes; 3 are wanted"):
         corpus.minutes(3)
+    for nothing in (0, -1, float("nan")):
+        with pytest.raises(CorpusTooShort, match=f"{nothing:g} are wanted"):
+            corpus.minutes(nothing)
 
 
 @pytest.mark.parametrize(

@@ -91,9 +91,9 @@ class Corpus(Sequence[Utterance]):
         """Utterances drawn at random until they last `wanted` minutes; a smaller draw is part of a larger one.
 
         Raises:
-            CorpusTooShort: there is less than that.
+            CorpusTooShort: there is less than that, or `wanted` is not more than 0.
         """
-        if wanted > 60 * self.hours:
+        if not 0 < wanted <= 60 * self.hours:  # so written, NaN is refused too
             raise CorpusTooShort(f"{self.name} lasts {60 * self.hours:.1f} minutes; {wanted:g} are wanted")
         order = np.random.default_rng(seed).permutation(len(self))
         ends = np.cumsum([self[int(i)].duration for i in order]) / 60  # minutes
