@@ -1,6 +1,6 @@
-"""Every number that describes a wav2vec 2.0 model, in one frozen dataclass, and five sets of them.
+"""The configuration of a wav2vec 2.0 model, in one frozen dataclass, and five presets.
 
-Field names are Hugging Face's, so that a published `config.json` reads straight into it. Numbers are the paper's
+Field names are Hugging Face's, so that a published `config.json` can be read. Numbers are the paper's
 (arXiv 2006.11477, Sections 2 and 4.2) where the paper gives them.
 """
 
@@ -18,11 +18,8 @@ from w2v2_teach.errors import CourseError
 SAMPLE_RATE = 16_000  # Hz, of every waveform that a model takes
 
 Lengths = TypeVar("Lengths", int, torch.Tensor)
-Count = int  # zero or more
-Weight = float  # zero or more
-Probability = float  # between 0 and 1
 
-# What other configurations may ask for and this model does not have, with the one value that means "off".
+# Features of other configurations that this model does not have, with the one value that means "off".
 UNSUPPORTED = {
     "add_adapter": False,
     "adapter_attn_dim": None,
@@ -33,12 +30,12 @@ UNSUPPORTED = {
 
 
 class ConfigError(CourseError, ValueError):
-    """A field has a value that no wav2vec 2.0 model can have, or one that this model does not support."""
+    """A field of a configuration has a value that is not allowed or not supported."""
 
 
 @dataclass(frozen=True)
 class Wav2Vec2Config:
-    """The shape of a model and of its pre-training task. The defaults are BASE.
+    """The sizes of a model, its pre-training task and its heads. The defaults are BASE's.
 
     Raises:
         ConfigError: a value that is not allowed; the message names the field, the value and what is allowed.
@@ -52,7 +49,7 @@ class Wav2Vec2Config:
     feat_extract_norm: str = "group"  # "group": layer 0 only, over time; "layer": every layer, over channels
     feat_extract_activation: str = "gelu"  # "gelu" (erf), or "relu" as in NOTES
     conv_gate: bool = False  # NOTES: group norm, tied gate, residual, dropout and layer norm in every block
-    conv_dropout: Probability = 0.0  # dropout inside a gated block
+    conv_dropout: float = 0.0  # dropout inside a gated block
 
     # Context network g: Z → C (Section 2)
     hidden_size: int = 768  # D, width of the Transformer
@@ -62,38 +59,38 @@ class Wav2Vec2Config:
     num_conv_pos_embeddings: int = 128  # kernel width of the positional convolution, in frames
     num_conv_pos_embedding_groups: int = 16  # its groups
     do_stable_layer_norm: bool = False  # False: post-norm (BASE); True: pre-norm (LARGE)
-    causal: bool = False  # True: a frame's context comes from its past alone, as guessing what comes next asks for
+    causal: bool = False  # True: no frame sees later ones, as next-step and next-token prediction need
     layer_norm_eps: float = 1e-5  # ε of the layer norms outside the encoder's convolutions
     initializer_range: float = 0.02  # standard deviation of the linear layers' first weights
-    feat_proj_dropout: Probability = 0.1  # after the projection Z → D
-    hidden_dropout: Probability = 0.1  # after attention, feed-forward and positional embedding
-    attention_dropout: Probability = 0.1  # on attention weights
-    activation_dropout: Probability = 0.0  # inside the feed-forward networks
-    layerdrop: Probability = 0.05  # chance that training skips a whole block
+    feat_proj_dropout: float = 0.1  # after the projection Z → D
+    hidden_dropout: float = 0.1  # after attention, feed-forward and positional embedding
+    attention_dropout: float = 0.1  # on attention weights
+    activation_dropout: float = 0.0  # inside the feed-forward networks
+    layerdrop: float = 0.05  # probability that training skips a whole block
 
     # Masking (Section 3.1)
-    mask_time_prob: Probability = 0.65  # p·M: the share of frames that spans would cover if none overlapped
+    mask_time_prob: float = 0.65  # p·M: the share of frames that spans would cover if none overlapped
     mask_time_length: int = 10  # M, frames in a span
-    mask_time_min_masks: Count = 2  # spans in every utterance at least
+    mask_time_min_masks: int = 2  # fewest spans in an utterance
 
     # Quantization and objective (Sections 2 and 3.2)
     num_codevector_groups: int = 2  # G, codebooks
     num_codevectors_per_group: int = 320  # V, entries in each
     codevector_dim: int = 256  # width of the joined code vectors
     proj_codevector_dim: int = 256  # width in which context and target are compared
-    feat_quantizer_dropout: Probability = 0.1  # on the quantizer's input
+    feat_quantizer_dropout: float = 0.1  # on the quantizer's input
     num_negatives: int = 100  # K, distractors
     contrastive_logits_temperature: float = 0.1  # κ
-    diversity_loss_weight: Weight = 0.1  # α
+    diversity_loss_weight: float = 0.1  # α
     quantize_inputs: bool = False  # True: the context network reads code vectors (Table 4)
     quantize_targets: bool = True  # False: the target is the latent frame itself (Table 4)
-    prediction_steps: tuple[int, ...] = tuple(range(1, 13))  # k, frames ahead that next-step prediction guesses
+    prediction_steps: tuple[int, ...] = tuple(range(1, 13))  # k, how many frames ahead next-step prediction predicts
 
     # Heads, each read by one of the models in `heads`
-    final_dropout: Probability = 0.1  # on the context, before the CTC head
+    final_dropout: float = 0.1  # on the context, before the CTC head
     vocab_size: int = 32  # V, tokens of the CTC head, blank included
-    labels: tuple[str, ...] = ()  # names of the classes that a classifying head tells apart
-    use_weighted_layer_sum: bool = False  # classify a learned mixture of all layers, not the last alone
+    labels: tuple[str, ...] = ()  # names of the classes of a classification head
+    use_weighted_layer_sum: bool = False  # classify a learned weighted sum of all layers, not the last one
     classifier_proj_size: int = 256  # width of the classifier's projection
     speaker_embedding_dim: int = 512  # E, width of a speaker embedding
 
@@ -110,19 +107,19 @@ class Wav2Vec2Config:
         return samples.clamp(min=0) if isinstance(samples, torch.Tensor) else max(samples, 0)
 
     def to_dict(self) -> dict[str, Any]:
-        """The content of a `config.json` that transformers reads; by its type it refuses what it does not have."""
+        """The content of a `config.json`; transformers reads it, or refuses it by its `model_type`."""
         varied = self.causal or self.quantize_inputs or not self.quantize_targets
         model_type = "w2v2_teach_notes" if self.conv_gate else "w2v2_teach_variant" if varied else "wav2vec2"
         values = {"model_type": model_type, **asdict(self)}
         labels = values.pop("labels")
-        if labels:  # transformers' way to write them
+        if labels:  # transformers' names for them
             values["id2label"] = {str(i): label for i, label in enumerate(labels)}
             values["label2id"] = {label: i for i, label in enumerate(labels)}
         return values
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Wav2Vec2Config:
-        """Read a `config.json`. Fields of other tasks are left aside.
+        """The configuration in a `config.json`. Fields that this model does not use are ignored.
 
         Raises:
             ConfigError: another kind of model, or a setting that this model does not support.
@@ -142,21 +139,18 @@ class Wav2Vec2Config:
         return cls(**own, labels=labels)
 
 
-# What a value of each kind may be, by the name of its annotation.
-ALLOWED = {
-    "bool": (lambda v: isinstance(v, bool), "True or False"),
-    "str": (lambda v: isinstance(v, str), "a string"),
-    "int": (lambda v: _is_whole(v) and v > 0, "a positive whole number"),
-    "Count": (lambda v: _is_whole(v) and v >= 0, "zero or a positive whole number"),
-    "float": (lambda v: _is_number(v) and v > 0, "a positive number"),
-    "Weight": (lambda v: _is_number(v) and v >= 0, "zero or a positive number"),
-    "Probability": (lambda v: _is_number(v) and 0 <= v <= 1, "between 0 and 1"),
-    "tuple[str, ...]": (lambda v: isinstance(v, tuple) and all(isinstance(n, str) for n in v), "a tuple of strings"),
-    "tuple[int, ...]": (
-        lambda v: isinstance(v, tuple) and all(_is_whole(n) and n > 0 for n in v),
-        "a tuple of positive whole numbers",
-    ),
-}
+PROBABILITIES = (
+    "conv_dropout",
+    "feat_proj_dropout",
+    "hidden_dropout",
+    "attention_dropout",
+    "activation_dropout",
+    "layerdrop",
+    "mask_time_prob",
+    "feat_quantizer_dropout",
+    "final_dropout",
+)
+MAY_BE_ZERO = ("mask_time_min_masks", "diversity_loss_weight")  # all other numbers must be positive
 
 
 def _is_whole(value: Any) -> bool:
@@ -167,14 +161,32 @@ def _is_number(value: Any) -> bool:
     return _is_whole(value) or (isinstance(value, float) and math.isfinite(value))
 
 
+def _check_value(name: str, value: Any, default: Any) -> tuple[bool, str]:
+    """Whether a field may have this value, and what is allowed; the default tells the field's type."""
+    if isinstance(default, bool):
+        return isinstance(value, bool), "True or False"
+    if isinstance(default, str):
+        return isinstance(value, str), "a string"
+    if name == "labels":
+        return isinstance(value, tuple) and all(isinstance(n, str) for n in value), "a tuple of strings"
+    if isinstance(default, tuple):
+        whole = isinstance(value, tuple) and all(_is_whole(n) and n > 0 for n in value)
+        return whole, "a tuple of positive whole numbers"
+    if name in PROBABILITIES:
+        return _is_number(value) and 0 <= value <= 1, "between 0 and 1"
+    kind, has_kind = ("whole number", _is_whole) if isinstance(default, int) else ("number", _is_number)
+    if name in MAY_BE_ZERO:
+        return has_kind(value) and value >= 0, f"zero or a positive {kind}"
+    return has_kind(value) and value > 0, f"a positive {kind}"
+
+
 def _validate(config: Wav2Vec2Config) -> None:
     def require(name: str, allowed: bool, rule: str) -> None:
         if not allowed:
             raise ConfigError(f"{name} is {getattr(config, name)!r}; it must be {rule}.")
 
     for field in fields(config):
-        is_allowed, rule = ALLOWED[field.type]
-        require(field.name, is_allowed(getattr(config, field.name)), rule)
+        require(field.name, *_check_value(field.name, getattr(config, field.name), field.default))
     layers = len(config.conv_dim)
     require("conv_dim", layers > 0, "a tuple with one entry per convolution, at least one")
     for name in ("conv_kernel", "conv_stride"):
@@ -182,8 +194,8 @@ def _validate(config: Wav2Vec2Config) -> None:
     require("conv_dim", not config.conv_gate or len(set(config.conv_dim)) == 1, "of one width where conv_gate is on")
     require("feat_extract_norm", config.feat_extract_norm in ("group", "layer"), "'group' or 'layer'")
     # Group norm's mean and variance run over the whole utterance, the future included; the gated encoder has it, too.
-    blind = config.feat_extract_norm == "layer" and not config.conv_gate
-    require("feat_extract_norm", blind or not config.causal, "'layer', without conv_gate, where causal is on")
+    per_frame = config.feat_extract_norm == "layer" and not config.conv_gate
+    require("feat_extract_norm", per_frame or not config.causal, "'layer', without conv_gate, where causal is on")
     require("prediction_steps", len(config.prediction_steps) > 0, "a tuple of at least one number of frames")
     require("feat_extract_activation", config.feat_extract_activation in ("gelu", "relu"), "'gelu' or 'relu'")
     for name, divisor in (
@@ -213,9 +225,9 @@ LARGE = Wav2Vec2Config(
 
 # TINY has BASE's geometry (25 ms windows, every 20 ms) and trains on two CPU cores. Its channels grow as its frames get
 # fewer, so that every convolution but the first costs about the same. Layer norm keeps padding out of the frames; the
-# bias lets it hear loudness, which a layer norm after a convolution without bias would divide out (notebook 02). Spans
-# of 5 frames, 0.1 s, hide about one phone; with BASE's 10, a network of this size learns far more slowly. For the same
-# reason there is little dropout.
+# bias preserves loudness, which a layer norm after a convolution without bias would divide out. Spans of 5 frames,
+# 0.1 s, mask about one phone; with BASE's 10, a network of this size learns far more slowly. For the same reason there
+# is little dropout.
 TINY = Wav2Vec2Config(
     conv_dim=(32, 48, 64, 96, 128, 128, 128),
     conv_bias=True,
@@ -237,7 +249,7 @@ TINY = Wav2Vec2Config(
     num_negatives=50,
 )
 
-# MICRO learns before a reader's eyes: it leaves the plateau of the contrastive loss within seconds.
+# MICRO trains live in a notebook: its contrastive loss leaves the plateau within seconds.
 MICRO = replace(
     TINY,
     conv_dim=(32,) * 7,
@@ -251,7 +263,7 @@ MICRO = replace(
     num_negatives=100,
 )
 
-# NOTES is the encoder that the lecture notes describe, in front of TINY's Transformer.
+# NOTES is the encoder that the lecture notes describe, with TINY's Transformer.
 NOTES = replace(
     TINY,
     conv_dim=(32,) * 10,
