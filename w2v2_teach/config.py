@@ -7,8 +7,9 @@ Field names are Hugging Face's, so that a published `config.json` can be read. N
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
+from functools import partial
 from typing import Any, TypeVar
 
 import torch
@@ -98,7 +99,8 @@ class Wav2Vec2Config:
         for field in fields(self):
             if isinstance(value := getattr(self, field.name), list):  # as JSON has it
                 object.__setattr__(self, field.name, tuple(value))
-        _validate(self)
+        _check_each(self)
+        _check_together(self)
 
     def frame_lengths(self, samples: Lengths) -> Lengths:
         """How many frames T the encoder makes of `samples` (an int, or a tensor of them): (L - k) // s + 1 a layer."""
@@ -161,32 +163,40 @@ def _is_number(value: Any) -> bool:
     return _is_whole(value) or (isinstance(value, float) and math.isfinite(value))
 
 
-def _check_value(name: str, value: Any, default: Any) -> tuple[bool, str]:
-    """Whether a field may have this value, and what is allowed; the default tells the field's type."""
-    if isinstance(default, bool):
-        return isinstance(value, bool), "True or False"
-    if isinstance(default, str):
-        return isinstance(value, str), "a string"
-    if name == "labels":
-        return isinstance(value, tuple) and all(isinstance(n, str) for n in value), "a tuple of strings"
-    if isinstance(default, tuple):
-        whole = isinstance(value, tuple) and all(_is_whole(n) and n > 0 for n in value)
-        return whole, "a tuple of positive whole numbers"
-    if name in PROBABILITIES:
-        return _is_number(value) and 0 <= value <= 1, "between 0 and 1"
-    kind, has_kind = ("whole number", _is_whole) if isinstance(default, int) else ("number", _is_number)
-    if name in MAY_BE_ZERO:
-        return has_kind(value) and value >= 0, f"zero or a positive {kind}"
-    return has_kind(value) and value > 0, f"a positive {kind}"
+def _is_tuple_of(allows: Callable[[Any], bool], value: Any) -> bool:
+    return isinstance(value, tuple) and all(allows(entry) for entry in value)
 
 
-def _validate(config: Wav2Vec2Config) -> None:
-    def require(name: str, allowed: bool, rule: str) -> None:
-        if not allowed:
-            raise ConfigError(f"{name} is {getattr(config, name)!r}; it must be {rule}.")
+def _require(config: Wav2Vec2Config, name: str, allowed: bool, rule: str) -> None:
+    if not allowed:
+        raise ConfigError(f"{name} is {getattr(config, name)!r}; it must be {rule}.")
 
+
+def _check_each(config: Wav2Vec2Config) -> None:
+    """Check each field alone; its default shows which type it must have."""
     for field in fields(config):
-        require(field.name, *_check_value(field.name, getattr(config, field.name), field.default))
+        name, default, value = field.name, field.default, getattr(config, field.name)
+        has_type, kind = (_is_whole, "whole number") if isinstance(default, int) else (_is_number, "number")
+        if isinstance(default, bool):
+            allowed, rule = isinstance(value, bool), "True or False"
+        elif isinstance(default, str):
+            allowed, rule = isinstance(value, str), "a string"
+        elif name == "labels":
+            allowed, rule = _is_tuple_of(lambda n: isinstance(n, str), value), "a tuple of strings"
+        elif isinstance(default, tuple):
+            allowed, rule = _is_tuple_of(lambda n: _is_whole(n) and n > 0, value), "a tuple of positive whole numbers"
+        elif name in PROBABILITIES:
+            allowed, rule = has_type(value) and 0 <= value <= 1, "between 0 and 1"
+        elif name in MAY_BE_ZERO:
+            allowed, rule = has_type(value) and value >= 0, f"zero or a positive {kind}"
+        else:
+            allowed, rule = has_type(value) and value > 0, f"a positive {kind}"
+        _require(config, name, allowed, rule)
+
+
+def _check_together(config: Wav2Vec2Config) -> None:
+    """Check choices of strings, and fields that depend on each other."""
+    require = partial(_require, config)
     layers = len(config.conv_dim)
     require("conv_dim", layers > 0, "a tuple with one entry per convolution, at least one")
     for name in ("conv_kernel", "conv_stride"):

@@ -125,6 +125,10 @@ class ReceptiveField(NamedTuple):
         """The samples that `frame` sees."""
         return range(frame * self.hop, frame * self.hop + self.samples)
 
+    def times(self, frames: int) -> Tensor:
+        """(T,) float64, the center of each frame's window, in seconds."""
+        return (torch.arange(frames, dtype=torch.float64) * self.hop + self.samples / 2) / SAMPLE_RATE
+
 
 def receptive_field(config: Wav2Vec2Config) -> list[ReceptiveField]:
     """The receptive field after each convolution; the last entry is that of the whole encoder.
@@ -140,9 +144,8 @@ def receptive_field(config: Wav2Vec2Config) -> list[ReceptiveField]:
 
 
 def frame_times(config: Wav2Vec2Config, frames: int) -> Tensor:
-    """(T,) float64, the middle of each frame's receptive field, in seconds: the course's one clock for frames."""
-    field = receptive_field(config)[-1]
-    return (torch.arange(frames, dtype=torch.float64) * field.hop + field.samples / 2) / SAMPLE_RATE
+    """(T,) float64, the center of each latent frame's receptive field, in seconds."""
+    return receptive_field(config)[-1].times(frames)
 
 
 def measured_receptive_field(config: Wav2Vec2Config, frame: int = 3) -> range:

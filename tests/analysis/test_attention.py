@@ -17,7 +17,6 @@ from w2v2_teach.analysis.attention import (
     attention_received,
     diagonality,
     distance_profile,
-    frame_hop,
     globalness,
     head_ablation,
     head_numbers,
@@ -29,7 +28,6 @@ from w2v2_teach.analysis.attention import (
     verticality,
     without_heads,
 )
-from w2v2_teach.config import BASE
 from w2v2_teach.model import Wav2Vec2ForPreTraining, Wav2Vec2Model
 from w2v2_teach.reference import transformers_config
 from w2v2_teach.speech.audio import normalize
@@ -140,7 +138,7 @@ def test_what_follows_from_distance_can_be_taken_away():
     assert attention_by_class([near], [labels], [position_alone(near)]).ratio == pytest.approx(np.ones((2, 2)), abs=0.1)
 
 
-def test_received_and_towards_by_hand():
+def test_attention_received_by_hand():
     assert attention_received(TOY) == pytest.approx(np.array([[1] * 6, [0, 0, 6, 0, 0, 0], [1] * 6]))
     mask = np.array([False, False, True, True, False, False])
     share = masked_attention(TOY, mask)
@@ -272,8 +270,3 @@ def test_a_head_that_hands_over_nothing_is_not_missed(model, corpus):
     values.bias.copy_(before[1])
     assert loss[1] == pytest.approx(loss[0], abs=1e-3)
     assert abs(loss[2] - loss[0]) > 0.1
-
-
-def test_the_hop_is_in_seconds(model):
-    assert frame_hop(model.wav2vec2) == 80 / 16_000
-    assert frame_hop(Wav2Vec2Model(replace(BASE, num_hidden_layers=1))) == 0.02

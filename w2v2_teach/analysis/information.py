@@ -6,14 +6,15 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 
 def count_pairs(rows: Sequence, columns: Sequence) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """How often each label meets each code.
+    """Contingency table: how many frames have each label and each code.
 
     Args:
-        rows: (N,) one label a frame.
-        columns: (N,) one code a frame.
+        rows: (N,) the label of each frame.
+        columns: (N,) the code of each frame.
 
     Returns:
         counts (labels, codes), the labels and the codes that occur, both sorted.
@@ -25,23 +26,29 @@ def count_pairs(rows: Sequence, columns: Sequence) -> tuple[np.ndarray, np.ndarr
     return counts, labels, codes
 
 
-def entropy(counts: np.ndarray) -> float:
-    """Entropy in nats of the distribution that the counts, of any shape, stand for."""
-    p = counts[counts > 0] / counts.sum()
-    return float(-(p * np.log(p)).sum())
+def entropy(counts: ArrayLike, axis: int | None = None) -> np.ndarray:
+    """Entropy in nats, -Σ p log p, of the distributions along `axis`, or of all entries together.
+
+    Args:
+        counts: counts or probabilities of any shape; they are divided by their sum.
+        axis: the axis of a distribution; None for a single distribution, whose entropy is a scalar.
+    """
+    counts = np.asarray(counts, dtype=np.float64)
+    p = counts / counts.sum(axis=axis, keepdims=True)
+    return -(p * np.log(p, out=np.zeros_like(p), where=p > 0)).sum(axis=axis)
 
 
 def phone_normalized_mutual_information(counts: np.ndarray) -> float:
     """PNMI: the share of the phones' entropy that the codes explain, I(phone; code) / H(phone), in [0, 1].
 
-    From HuBERT (arXiv 2106.07447, Section V-C). Many codes for few frames raise it without saying anything about
-    phones; compare it with an untrained quantizer's, on the same frames.
+    From HuBERT (arXiv 2106.07447, Section IV-E). Many codes for few frames raise it, whatever the codes say about
+    phones: compare it with the PNMI of an untrained quantizer or of shuffled codes on the same frames.
 
     Args:
         counts: (phones, codes)
     """
     phones = entropy(counts.sum(axis=1))
-    return (phones + entropy(counts.sum(axis=0)) - entropy(counts)) / phones
+    return float((phones + entropy(counts.sum(axis=0)) - entropy(counts)) / phones)
 
 
 class Explained(NamedTuple):

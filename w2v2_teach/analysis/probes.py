@@ -17,6 +17,7 @@ from w2v2_teach.analysis.information import (
     phone_normalized_mutual_information,
 )
 from w2v2_teach.feature_encoder import frame_times
+from w2v2_teach.heads import mean_pooling
 from w2v2_teach.model import Wav2Vec2Model
 from w2v2_teach.speech.batching import for_each_utterance, padded_batches
 from w2v2_teach.speech.corpora import Corpus
@@ -92,8 +93,7 @@ def mean_context(model: Wav2Vec2Model, corpus: Corpus) -> np.ndarray:
 
     def pooled(x: Tensor, attention_mask: Tensor) -> np.ndarray:
         output = model(x, attention_mask)
-        frames = output.frame_mask[:, :, None]  # (B, T, 1)
-        return ((output.last_hidden_state * frames).sum(dim=1) / frames.sum(dim=1)).cpu().numpy()  # (B, D)
+        return mean_pooling(output.last_hidden_state, output.frame_mask).cpu().numpy()  # (B, D)
 
     return np.stack(for_each_utterance(model, corpus, pooled))
 

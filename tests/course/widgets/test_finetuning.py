@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from w2v2_teach.config import TINY
 from w2v2_teach.course.widgets.finetuning import emergence_explorer
 from w2v2_teach.decoding.vocabulary import Vocabulary
 from w2v2_teach.speech.corpora import Utterance
 from w2v2_teach.speech.intervals import Interval
 
 VOCABULARY = Vocabulary.from_texts(["go on"])
-HOP = 0.02
 UTTERANCES = [
     Utterance(f"u{i}", f"s{i}", "dev", Path("nowhere"), text, 3_840, words=(Interval(0.0, 0.2, text.split()[0]),))
     for i, text in enumerate(["go on", "no go"])
@@ -31,7 +31,7 @@ def explorer():
     frames = ["g-o---|-o-n-", "nn-o-|g-o---"]
     moments = {0: [frames_of("-" * 12, 1.0)] * 2}
     moments |= {update: [frames_of(f, update / 10) for f in frames] for update in (20, 40, 60)}
-    return emergence_explorer(moments, UTTERANCES, VOCABULARY, HOP)
+    return emergence_explorer(moments, UTTERANCES, VOCABULARY, TINY)
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ import re
 import pytest
 import torch
 
+from w2v2_teach.config import TINY
 from w2v2_teach.course.widgets.objectives import FURTHEST, copy_explorer
 from w2v2_teach.speech.intervals import Interval
 
@@ -16,7 +17,7 @@ FRAMES = 40
 def explorer():
     torch.manual_seed(0)
     z = torch.randn(FRAMES, 8).cumsum(dim=0)  # neighbors are alike
-    return copy_explorer(torch.randn(12_800), PHONES, z, 0.02, frame=5)
+    return copy_explorer(torch.randn(12_800), PHONES, z, TINY, frame=5)
 
 
 @pytest.mark.slow
@@ -38,7 +39,7 @@ def test_the_furthest_step_of_the_last_frame_is_there(explorer):
 def test_it_ranks_the_true_frame_and_names_the_phones():
     z = torch.eye(FRAMES)
     z[20] = z[19]  # a frame that is followed by the very same one
-    explorer = copy_explorer(torch.randn(12_800), PHONES, z, 0.02, frame=19)
+    explorer = copy_explorer(torch.randn(12_800), PHONES, z, TINY, frame=19)
     assert "place 1 of 39" in explorer.alt
     explorer.controls["frame"].value = 13
     assert "Phone now: AA; then: AA." in explorer.alt

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from w2v2_teach.course.plots.speech import draw_intervals
+from w2v2_teach.course.plots.speech import draw_intervals, frame_edges
 from w2v2_teach.course.plots.style import COLORS, DIVERGING, LINES
 from w2v2_teach.speech.intervals import Interval
 
@@ -82,8 +82,8 @@ def depth(panels: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:
     return figure
 
 
-def attention_maps(maps: Mapping[str, np.ndarray], words: Sequence[Interval], hop: float) -> Figure:
-    """Attention maps (T, T) with words on both axes; `hop` seconds per frame. "title" → weights.
+def attention_maps(maps: Mapping[str, np.ndarray], words: Sequence[Interval], times: np.ndarray) -> Figure:
+    """Attention maps, title → weights (T, T), with words on both axes; `times` (T,) are the frames' centers in seconds.
 
     Colors say how many times the even share 1/T a weight is. A title that ends in "own scale" gets a scale of its own.
     """
@@ -92,18 +92,18 @@ def attention_maps(maps: Mapping[str, np.ndarray], words: Sequence[Interval], ho
     shared = max((len(w) * np.quantile(w, 0.998) for t, w in maps.items() if not t.endswith("own scale")), default=None)
     for ax, (title, weights) in zip(figure.subplots(rows, 2).flat, maps.items(), strict=False):
         own = title.endswith("own scale")
-        draw_map(ax, weights, words, hop, **({} if own else {"vmin": 0, "vmax": shared}))
+        draw_map(ax, weights, words, times, **({} if own else {"vmin": 0, "vmax": shared}))
         ax.set_title(title)
     return figure
 
 
-def draw_map(ax: Axes, weights: np.ndarray, words: Sequence[Interval], hop: float, **scale: float) -> None:
-    """One attention map: queries downwards, keys to the right, frame t from t·hop to (t + 1)·hop seconds.
+def draw_map(ax: Axes, weights: np.ndarray, words: Sequence[Interval], times: np.ndarray, **scale: float) -> None:
+    """One attention map (T, T): queries downwards, keys to the right; `times` (T,) are the frames' centers in seconds.
 
     `scale` is imshow's `vmin` and `vmax`, in even shares 1/T.
     """
-    end = len(weights) * hop
-    image = ax.imshow(len(weights) * weights, extent=(0, end, end, 0), aspect="equal", **scale)
+    start, *_, end = frame_edges(times)
+    image = ax.imshow(len(weights) * weights, extent=(start, end, end, start), aspect="equal", **scale)
     ax.figure.colorbar(image, ax=ax, label="weight, in even shares 1/T", pad=0.02, shrink=0.8)
     centers, labels = [(w.start + w.end) / 2 for w in words], [w.label for w in words]
     ax.set_xticks(centers, labels, rotation=60, ha="right", rotation_mode="anchor", fontsize=12)
@@ -115,17 +115,17 @@ def draw_map(ax: Axes, weights: np.ndarray, words: Sequence[Interval], hop: floa
     ax.tick_params(length=0)
 
 
-def sharpened_rows(rows: Mapping[str, np.ndarray], words: Sequence[Interval], hop: float) -> Figure:
+def sharpened_rows(rows: Mapping[str, np.ndarray], words: Sequence[Interval], times: np.ndarray) -> Figure:
     """One query's weights over the keys, each (T,) in even shares 1/T, one panel per variant, words below."""
     figure = Figure(figsize=(10, 5.6), layout="constrained")
     *axes, strip = figure.subplots(len(rows) + 1, 1, sharex=True, height_ratios=[3] * len(rows) + [1])
     for ax, (name, weights) in zip(axes, rows.items(), strict=True):
-        ax.fill_between(np.arange(len(weights)) * hop, weights, step="post", color=COLORS["c"], alpha=0.8)
+        ax.fill_between(times, weights, step="mid", color=COLORS["c"], alpha=0.8)
         ax.text(0.01, 0.95, name, transform=ax.transAxes, va="top", fontsize=14)
         ax.set_ylim(0, 1.35 * weights.max())
     figure.supylabel("weight, in even shares 1/T", fontsize=14)
     draw_intervals(strip, words, "")
-    strip.set(xlabel="time of the key (s)", xlim=(0, len(weights) * hop))
+    strip.set(xlabel="time of the key (s)", xlim=frame_edges(times)[[0, -1]])
     return figure
 
 
@@ -142,13 +142,13 @@ def cost(frames: Sequence[int], milliseconds: Mapping[str, Sequence[float]]) -> 
     return figure
 
 
-def leak(differences: Mapping[str, np.ndarray], hop: float) -> Figure:
+def leak(differences: Mapping[str, np.ndarray], times: np.ndarray) -> Figure:
     """How far each frame of an utterance moves when padding is added, per way of treating it; name → (T,)."""
     figure = Figure(figsize=(10, 4.6), layout="constrained")
     ax = figure.subplots()
     for (name, values), (color, line, _) in zip(differences.items(), LINES, strict=False):
-        ax.semilogy(np.arange(len(values)) * hop, np.maximum(values, 1e-9), line, color=color, linewidth=2, label=name)
-    ax.set(xlabel="time (s)", ylabel="largest change of c", ylim=(1e-9, 1e2), xlim=(0, len(values) * hop))
+        ax.semilogy(times, np.maximum(values, 1e-9), line, color=color, linewidth=2, label=name)
+    ax.set(xlabel="time (s)", ylabel="largest change of c", ylim=(1e-9, 1e2), xlim=(0, times[-1]))
     ax.set_title("One utterance, alone and padded: what changes")
     ax.legend(loc="upper left", ncols=len(differences))
     return figure

@@ -117,8 +117,9 @@ def attention_over_speech(
     left, right = above.subfigures(1, 2, width_ratios=(1, 1.1))
     draw_heads(left, maps, layers, [head["type"] for head in heads])
     ax = right.subplots()
-    draw_map(ax, maps[0, 0], words, hop, vmin=0, vmax=maps.shape[2] * np.quantile(maps[0, 0], 0.998))
-    ax.axhline((query + 0.5) * hop, color=COLORS["lit"], linestyle="--", linewidth=2)
+    times = first + np.arange(maps.shape[2]) * hop  # (T,) s, the frames' centers
+    draw_map(ax, maps[0, 0], words, times, vmin=0, vmax=maps.shape[2] * np.quantile(maps[0, 0], 0.998))
+    ax.axhline(times[query], color=COLORS["lit"], linestyle="--", linewidth=2)
     ax.set_title(f"{layers[0]}, head 1")
 
     strips = _strips(words, phones)
@@ -127,10 +128,9 @@ def attention_over_speech(
     )[:, 0]
     _draw_strips(bands, strips)
     draw_waveform(wave, waveform / max(np.abs(waveform).max(), 1e-9))
-    times = first + (np.arange(maps.shape[2]) - 0.5) * hop  # s, where each frame begins
     row = maps[0, 0, query] / maps[0, 0, query].max()
-    wave.fill_between(times, 2 * row - 1, -1, step="post", color=COLORS["c"], alpha=0.5)
-    wave.axvline(first + query * hop, color=COLORS["lit"], linestyle="--", linewidth=2)
+    wave.fill_between(times, 2 * row - 1, -1, step="mid", color=COLORS["c"], alpha=0.5)
+    wave.axvline(times[query], color=COLORS["lit"], linestyle="--", linewidth=2)
     wave.set(ylim=(-1, 1.05), yticks=[], ylabel=f"attention\nof frame {query}")
     return figure
 

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
 from w2v2_teach.course.plots.pretraining import Records, column, draw_metrics
-from w2v2_teach.course.plots.speech import STEPS, draw_intervals
+from w2v2_teach.course.plots.speech import STEPS, draw_intervals, frame_edges
 from w2v2_teach.course.plots.style import COLORS, DIVERGING, LINES
 from w2v2_teach.speech.intervals import Interval
 
@@ -87,15 +87,23 @@ def rates(schedules: Mapping[str, np.ndarray], factors: Mapping[str, np.ndarray]
     return figure
 
 
-def masked_frames(before: np.ndarray, after: np.ndarray, hop: float) -> Figure:
-    """What the context network gets without and with masks, both (T, D), channels downwards; `hop` seconds a frame."""
+def masked_frames(before: np.ndarray, after: np.ndarray, times: np.ndarray) -> Figure:
+    """The context network's input without and with masks, both (T, D), channels downwards.
+
+    `times` (T,) are the frames' centers in seconds.
+    """
     figure = Figure(figsize=(13, 4.4), layout="constrained")
     largest = float(np.quantile(np.abs(before), 0.99))
-    end = len(before) * hop
+    start, *_, end = frame_edges(times)
     axes = figure.subplots(1, 2, sharey=True)
     for ax, frames, title in zip(axes, (before, after), ("as they are", "with both masks"), strict=True):
         image = ax.imshow(
-            frames.T, cmap=DIVERGING, vmin=-largest, vmax=largest, extent=(0, end, frames.shape[1], 0), rasterized=True
+            frames.T,
+            cmap=DIVERGING,
+            vmin=-largest,
+            vmax=largest,
+            extent=(start, end, frames.shape[1], 0),
+            rasterized=True,
         )
         ax.set(title=f"Frames for the context network, {title}", xlabel="time (s)")
     axes[0].set_ylabel("channel")
@@ -103,10 +111,10 @@ def masked_frames(before: np.ndarray, after: np.ndarray, hop: float) -> Figure:
     return figure
 
 
-def draw_tokens(ax: Axes, probs: np.ndarray, tokens: Sequence[str], hop: float) -> None:
-    """P(token | frame), (T, V), as a heat map with tokens downwards; `hop` seconds a frame."""
-    end = len(probs) * hop
-    image = ax.imshow(probs.T, vmin=0, vmax=1, cmap=STEPS, extent=(0, end, len(tokens) - 0.5, -0.5))
+def draw_tokens(ax: Axes, probs: np.ndarray, tokens: Sequence[str], times: np.ndarray) -> None:
+    """P(token | frame), (T, V), as a heat map with tokens downwards; `times` (T,) are the frames' centers in seconds."""
+    start, *_, end = frame_edges(times)
+    image = ax.imshow(probs.T, vmin=0, vmax=1, cmap=STEPS, extent=(start, end, len(tokens) - 0.5, -0.5))
     ax.set_yticks(range(len(tokens)), ["blank", *tokens[1:]], fontsize=12)
     ax.tick_params(axis="y", length=0)
     ax.set(xlabel="time (s)", ylabel="token")
@@ -114,17 +122,20 @@ def draw_tokens(ax: Axes, probs: np.ndarray, tokens: Sequence[str], hop: float) 
 
 
 def tokens_over_time(
-    probs: np.ndarray, tokens: Sequence[str], words: Sequence[Interval], *, hop: float, title: str, text: str
+    probs: np.ndarray, tokens: Sequence[str], words: Sequence[Interval], times: np.ndarray, *, title: str, text: str
 ) -> Figure:
-    """P(token | frame), (T, V), below the words as they were said, above the text that it decodes to."""
+    """P(token | frame), (T, V), below the words as they were said, above the text that it decodes to.
+
+    `times` (T,) are the frames' centers in seconds.
+    """
     figure = Figure(figsize=(12, 7.6), layout="constrained")
     strip, ax = figure.subplots(2, 1, sharex=True, height_ratios=(1, 12))
     draw_intervals(strip, words, "said")
     strip.set_title(title)
     strip.spines["bottom"].set_visible(False)
     strip.tick_params(bottom=False, labelbottom=False)
-    draw_tokens(ax, probs, tokens, hop)
-    ax.set_xlim(0, len(probs) * hop)
+    draw_tokens(ax, probs, tokens, times)
+    ax.set_xlim(frame_edges(times)[[0, -1]])
     _write(figure, [("written", text)])
     return figure
 
@@ -135,7 +146,7 @@ def emergence(
     tokens: Sequence[str],
     texts: Sequence[tuple[str, str]],
     *,
-    hop: float,
+    times: np.ndarray,
     updates: int,
 ) -> Figure:
     """A fine-tuning on its way: loss and share of blanks so far, and what some utterances look like at this moment.
@@ -145,7 +156,7 @@ def emergence(
         probs: (T, V) of the first utterance.
         tokens: the V tokens.
         texts: (what was said, what is written now) for each utterance.
-        hop: seconds a frame.
+        times: (T,) the frames' centers, in seconds.
         updates: how many there will be.
     """
     figure = Figure(figsize=(13, 8.4), layout="constrained")
@@ -156,7 +167,7 @@ def emergence(
     draw_metrics(blanks, records, {"": "blank_share"})
     blanks.set(title="Frames that say “blank”", ylabel="share", xlabel="update", ylim=(0, 1.05))
     ax = right.subplots()
-    draw_tokens(ax, probs, tokens, hop)
+    draw_tokens(ax, probs, tokens, times)
     ax.set(title="The first utterance, frame by frame", ylabel="")
     _write(figure, [line for said, written in texts for line in (("said", said), ("written", written))])
     return figure

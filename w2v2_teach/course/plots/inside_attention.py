@@ -9,7 +9,7 @@ from matplotlib.patches import Rectangle
 
 from w2v2_teach.course.plots.attention import draw_map
 from w2v2_teach.course.plots.explorers import TYPES
-from w2v2_teach.course.plots.speech import STEPS, draw_intervals, draw_waveform
+from w2v2_teach.course.plots.speech import STEPS, draw_intervals, draw_waveform, frame_edges
 from w2v2_teach.course.plots.style import COLORS, DIVERGING, LINES
 from w2v2_teach.speech.intervals import Interval
 
@@ -36,19 +36,26 @@ def toy_maps(maps: Mapping[str, np.ndarray]) -> Figure:
 
 
 def grid_of_maps(
-    maps: Mapping[str, np.ndarray], words: Sequence[Interval], hop: float, *, types: np.ndarray, most: float, title: str
+    maps: Mapping[str, np.ndarray],
+    words: Sequence[Interval],
+    times: np.ndarray,
+    *,
+    types: np.ndarray,
+    most: float,
+    title: str,
 ) -> Figure:
     """All heads of some layers, layer → (H, T, T), on one color scale from 0 to `most` even shares 1/T.
 
-    The frame of each map has the color of its head's type, (layers, H); words stand on the outer axes.
+    The frame of each map has the color of its head's type, (layers, H); words stand on the outer axes. `times` (T,) are
+    the centers of the frames in seconds.
     """
     heads, T, _ = next(iter(maps.values())).shape
     figure = Figure(figsize=(12, 3.05 * len(maps) + 0.9), layout="constrained")
     axes = figure.subplots(len(maps), heads, sharex=True, sharey=True, squeeze=False)
-    end = T * hop
+    start, *_, end = frame_edges(times)
     for row, (layer, weights) in enumerate(maps.items()):
         for head, ax in enumerate(axes[row]):
-            extent = (0, end, end, 0)
+            extent = (start, end, end, start)
             image = ax.imshow(T * weights[head], extent=extent, aspect="equal", vmin=0, vmax=most, cmap=STEPS)
             color, marker = TYPE_LOOKS[str(types[row, head])]
             ax.spines[:].set(visible=True, color=color, linewidth=4)
@@ -165,28 +172,30 @@ def masked_stretch(
     mask: np.ndarray,
     waveform: np.ndarray,
     words: Sequence[Interval],
-    *,
-    hop: float,
+    times: np.ndarray,
     title: str,
 ) -> Figure:
-    """Attention that each frame receives, (T,) per line in even shares, over the waveform (L,); masked spans shaded."""
+    """Attention that each frame receives, (T,) per line in even shares, over the waveform (L,); masked spans shaded.
+
+    `times` (T,) are the frames' centers in seconds.
+    """
     figure = Figure(figsize=(12, 6), layout="constrained")
     strip, sound, ax = figure.subplots(3, 1, sharex=True, height_ratios=(1, 1.6, 4))
     draw_intervals(strip, words, "")
     strip.tick_params(bottom=False, labelbottom=False)
     draw_waveform(sound, waveform)
     sound.set(xlabel="", ylabel="", yticks=[])
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], mask.astype(int), [0]])))
-    for start, end in edges.reshape(-1, 2):
+    edges = frame_edges(times)  # (T + 1,) s
+    changes = np.flatnonzero(np.diff(np.concatenate([[0], mask.astype(int), [0]])))
+    for start, end in edges[changes].reshape(-1, 2):
         for panel in (sound, ax):
-            panel.axvspan(start * hop, end * hop, color=COLORS["muted"], alpha=0.35, linewidth=0)
+            panel.axvspan(start, end, color=COLORS["muted"], alpha=0.35, linewidth=0)
     ax.axhline(1, color=COLORS["muted"], linewidth=1.5)
-    times = np.arange(len(mask)) * hop
     for (name, values), (color, line, _) in zip(lines.items(), LINES, strict=False):
-        ax.step(times, values, line, where="post", color=color, linewidth=2.2, label=name)
+        ax.step(times, values, line, where="mid", color=color, linewidth=2.2, label=name)
     top = 1.3 * max(values.max() for values in lines.values())
     ax.set(xlabel="time of the key (s); gray: masked", ylabel="attention received\n(even shares)", ylim=(0, top))
-    ax.set_xlim(0, len(mask) * hop)
+    ax.set_xlim(edges[0], edges[-1])
     ax.legend(loc="upper center", ncols=len(lines))
     strip.set_title(title)
     return figure
@@ -241,11 +250,14 @@ def probes(panels: Mapping[str, Mapping[str, Mapping[str, float]]], chance: Mapp
     return figure
 
 
-def rollout_beside_truth(maps: Mapping[str, np.ndarray], words: Sequence[Interval], hop: float) -> Figure:
-    """Maps (T, T) of what each frame's context comes from, side by side, each on a scale of its own."""
+def rollout_beside_truth(maps: Mapping[str, np.ndarray], words: Sequence[Interval], times: np.ndarray) -> Figure:
+    """Maps (T, T) of what each frame's context comes from, side by side, each on a scale of its own.
+
+    `times` (T,) are the frames' centers in seconds.
+    """
     figure = Figure(figsize=(14, 5.6), layout="constrained")
     for ax, (title, weights) in zip(figure.subplots(1, len(maps)), maps.items(), strict=True):
-        draw_map(ax, weights, words, hop, vmin=0, vmax=len(weights) * np.quantile(weights, 0.99))
+        draw_map(ax, weights, words, times, vmin=0, vmax=len(weights) * np.quantile(weights, 0.99))
         ax.set_title(title)
         ax.set(xlabel="frame that is looked at, or hidden", ylabel="frame whose context it is")
     return figure

@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import PercentFormatter
 
-from w2v2_teach.course.plots.speech import draw_intervals, draw_waveform
+from w2v2_teach.config import SAMPLE_RATE
+from w2v2_teach.course.plots.speech import draw_intervals, draw_waveform, frame_edges
 from w2v2_teach.course.plots.style import COLORS, LINES
 from w2v2_teach.speech.intervals import Interval
 
@@ -85,32 +86,32 @@ def draw_lengths(ax: Axes, lengths: np.ndarray) -> None:
     ax.legend(loc="upper right")
 
 
-def rows(masks: Mapping[str, np.ndarray], hop: float) -> Figure:
-    """Masks of several utterances, (B, T) each, one panel per variant; `hop` seconds per frame."""
+def rows(masks: Mapping[str, np.ndarray], times: np.ndarray) -> Figure:
+    """Masks of several utterances, (B, T) each, one panel per variant; `times` (T,) are the frames' centers (s)."""
     figure = Figure(figsize=(11, 1.0 + sum(0.9 + 0.17 * len(mask) for mask in masks.values())), layout="constrained")
     axes = figure.subplots(len(masks), 1, sharex=True, squeeze=False, height_ratios=[len(m) for m in masks.values()])
     for ax, (title, mask) in zip(axes[:, 0], masks.items(), strict=True):
-        draw_rows(ax, mask, hop)
+        draw_rows(ax, mask, times)
         ax.set_title(title, loc="left")
     axes[-1, 0].set_xlabel("time (s)")
     figure.legend(handles=KEY, loc="outside upper right", ncols=2)
     return figure
 
 
-def draw_rows(ax: Axes, mask: np.ndarray, hop: float) -> None:
-    """One row per utterance of a mask (B, T), dark where frames are hidden."""
-    B, T = mask.shape
-    ax.imshow(mask, cmap=ListedColormap([VISIBLE, HIDDEN]), vmin=0, vmax=1, extent=(0, T * hop, B, 0))
-    ax.hlines(range(1, B), 0, T * hop, color="white", linewidth=2)
+def draw_rows(ax: Axes, mask: np.ndarray, times: np.ndarray) -> None:
+    """One row per utterance of a mask (B, T), dark where frames are hidden; `times` (T,) are the frames' centers (s)."""
+    B, (start, *_, end) = len(mask), frame_edges(times)
+    ax.imshow(mask, cmap=ListedColormap([VISIBLE, HIDDEN]), vmin=0, vmax=1, extent=(start, end, B, 0))
+    ax.hlines(range(1, B), start, end, color="white", linewidth=2)
     ax.set(yticks=[], ylabel="utterances")
     ax.spines[:].set_visible(False)
 
 
-def settings(mask: np.ndarray, lengths: np.ndarray, hop: float, title: str) -> Figure:
+def settings(mask: np.ndarray, lengths: np.ndarray, times: np.ndarray, title: str) -> Figure:
     """The masks of a few utterances (B, T), and beside them how long the hidden stretches of many are."""
     figure = Figure(figsize=(13, 5), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(1.3, 1))
-    draw_rows(left, mask, hop)
+    draw_rows(left, mask, times)
     left.set(title=title, xlabel="time (s)")
     left.legend(handles=KEY, loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2)
     draw_lengths(right, lengths)
@@ -119,7 +120,7 @@ def settings(mask: np.ndarray, lengths: np.ndarray, hop: float, title: str) -> F
 
 
 def masked_utterance(
-    waveform: np.ndarray, mask: np.ndarray, words: Sequence[Interval], phones: Sequence[Interval], hop: float
+    waveform: np.ndarray, mask: np.ndarray, words: Sequence[Interval], phones: Sequence[Interval], times: np.ndarray
 ) -> Figure:
     """A waveform (L,) with its words, phones and frames (T,); where frames are hidden the waveform is shaded."""
     figure = Figure(figsize=(13, 5.4), layout="constrained")
@@ -128,10 +129,10 @@ def masked_utterance(
     draw_intervals(axes[1], phones, "phones")
     draw_waveform(axes[2], waveform)
     for frame in np.flatnonzero(mask):
-        axes[2].axvspan(frame * hop, (frame + 1) * hop, color=HIDDEN, alpha=0.3, linewidth=0)
-    draw_rows(axes[3], mask[None], hop)
+        axes[2].axvspan(*frame_edges(times)[frame : frame + 2], color=HIDDEN, alpha=0.3, linewidth=0)
+    draw_rows(axes[3], mask[None], times)
     axes[2].set_xlabel("")
-    axes[3].set(xlabel="time (s)", xlim=(0, len(mask) * hop))
+    axes[3].set(xlabel="time (s)", xlim=(0, len(waveform) / SAMPLE_RATE))
     axes[3].set_ylabel("frames of x", rotation=0, ha="right", va="center")
     for ax in axes[:3]:
         ax.tick_params(bottom=False, labelbottom=False)

@@ -13,11 +13,11 @@ from w2v2_teach.course.plots.style import COLORS, LINES
 from w2v2_teach.speech.intervals import Interval
 
 
-def maps(attentions: Mapping[str, np.ndarray], words: Sequence[Interval], hop: float) -> Figure:
-    """Attention maps (T, T) side by side, each in colors of its own; `hop` seconds a frame."""
+def maps(attentions: Mapping[str, np.ndarray], words: Sequence[Interval], times: np.ndarray) -> Figure:
+    """Attention maps (T, T) side by side, each on its own color scale; `times` (T,) are the frames' centers in seconds."""
     figure = Figure(figsize=(13, 5.8), layout="constrained")
     for ax, (title, weights) in zip(figure.subplots(1, len(attentions)), attentions.items(), strict=True):
-        draw_map(ax, weights, words, hop, vmin=0, vmax=len(weights) * np.quantile(weights, 0.99))
+        draw_map(ax, weights, words, times, vmin=0, vmax=len(weights) * np.quantile(weights, 0.99))
         ax.set_title(title)
     return figure
 
@@ -117,7 +117,7 @@ def _draw_row(ax: Axes, y: float, value: Spread | float, lit: bool) -> None:
 
 
 def copy_guess(
-    waveform: np.ndarray, phones: Sequence[Interval], scores: np.ndarray, *, frame: int, k: int, hop: float
+    waveform: np.ndarray, phones: Sequence[Interval], scores: np.ndarray, times: np.ndarray, *, frame: int, k: int
 ) -> Figure:
     """How much every frame looks like one of them: the copy's guess for what comes k frames later.
 
@@ -125,16 +125,15 @@ def copy_guess(
         waveform: (L,)
         phones: with their times.
         scores: (T,) cosine of each frame with `frame`.
+        times: (T,) the frames' centers, in seconds.
         frame: the one that is copied.
         k: frames ahead.
-        hop: s between frames.
     """
     figure = Figure(figsize=(12, 5.6), layout="constrained")
     sound, strip, ax = figure.subplots(3, 1, sharex=True, height_ratios=(2, 0.9, 4))
     draw_waveform(sound, waveform)
     sound.set(xlabel="", ylabel="")
     draw_intervals(strip, phones, "")
-    times = (np.arange(len(scores)) + 0.5) * hop
     ax.plot(times, scores, "-", color=COLORS["z"], linewidth=1.5)
     ax.plot(times[frame], scores[frame], "D", color=COLORS["muted"], markersize=11, label="the present frame, copied")
     ax.plot(times[frame + k], scores[frame + k], "o", color=COLORS["q"], markersize=13, label=f"the true one, k = {k}")

@@ -27,6 +27,12 @@ def draw_spectrogram(ax: Axes, power_db: np.ndarray, duration: float, top_hz: fl
     ax.figure.colorbar(image, ax=ax, label="power (dB)", pad=0.01)
 
 
+def frame_edges(times: np.ndarray) -> np.ndarray:
+    """Centers of frames (T,) → their borders (T + 1,), half a hop before and after each center; two frames or more."""
+    half = (times[1] - times[0]) / 2
+    return np.append(times - half, times[-1] + half)
+
+
 def draw_intervals(ax: Axes, intervals: Sequence[Interval], label: str) -> None:
     """One labeled strip per phone or word; an axis of its own, to stand above or below a waveform."""
     whole = intervals[-1].end - intervals[0].start

@@ -8,16 +8,21 @@ import ipywidgets as widgets
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from w2v2_teach.config import Wav2Vec2Config
 from w2v2_teach.course.plots.finetuning import tokens_over_time
 from w2v2_teach.course.widgets.explorer import Explorer
 from w2v2_teach.decoding.beam_search import greedy_decode
 from w2v2_teach.decoding.error_rates import error_rates
 from w2v2_teach.decoding.vocabulary import Vocabulary
+from w2v2_teach.feature_encoder import frame_times
 from w2v2_teach.speech.corpora import Utterance
 
 
 def emergence_explorer(
-    moments: Mapping[int, Sequence[Tensor]], utterances: Sequence[Utterance], vocabulary: Vocabulary, hop: float
+    moments: Mapping[int, Sequence[Tensor]],
+    utterances: Sequence[Utterance],
+    vocabulary: Vocabulary,
+    config: Wav2Vec2Config,
 ) -> Explorer:
     """Choose an update and an utterance.
 
@@ -25,7 +30,7 @@ def emergence_explorer(
         moments: update → the log probabilities (T, V) of each utterance after it; two updates or more.
         utterances: what was said, with word times.
         vocabulary: the V tokens.
-        hop: seconds a frame.
+        config: the model's, for the times of its frames.
     """
     updates = list(moments)
 
@@ -33,7 +38,7 @@ def emergence_explorer(
         log_probs, spoken = moments[update][utterance], utterances[utterance]
         text = vocabulary.decode(greedy_decode(log_probs))
         figure = tokens_over_time(
-            log_probs.exp().numpy(), vocabulary.tokens, spoken.words, hop=hop,
+            log_probs.exp().numpy(), vocabulary.tokens, spoken.words, frame_times(config, len(log_probs)).numpy(),
             title=f"After update {update}, speaker {spoken.speaker}", text=text,
         )  # fmt: skip
         return figure, _sentence(update, spoken, log_probs, text, vocabulary.blank)

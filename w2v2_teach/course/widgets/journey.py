@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import ipywidgets as widgets
-import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
@@ -33,11 +32,10 @@ def journey(utterances: Sequence[Utterance], codes: Sequence[Tensor], field: Rec
     def draw(speaker: str, sentence: int, frame: int) -> tuple[Figure, str]:
         utterance, x, own = shelf[speaker][sentence - 1]
         frame = min(frame, len(own) - 1)  # the sentence before may have been longer
-        times = (torch.arange(len(own)) * field.hop + field.samples / 2) / SAMPLE_RATE  # (T,) s
         facts = describe(utterance, own, frame, field)
         figure = frame_journey(
             x.numpy(), own.numpy(), frame,
-            window=field.window(frame), times=times.numpy(), words=utterance.words, facts="\n".join(facts),
+            window=field.window(frame), times=field.times(len(own)).numpy(), words=utterance.words, facts="\n".join(facts),
         )  # fmt: skip
         return figure, f"{speaker} says “{utterance.text}”. {'; '.join(facts)}."
 

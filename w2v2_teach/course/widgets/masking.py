@@ -9,7 +9,7 @@ from torch import Tensor
 from w2v2_teach.config import BASE, SAMPLE_RATE
 from w2v2_teach.course.plots.masking import settings
 from w2v2_teach.course.widgets.browser import BrowserExplorer, script, style
-from w2v2_teach.feature_encoder import receptive_field
+from w2v2_teach.feature_encoder import frame_times, receptive_field
 from w2v2_teach.masking import span_mask
 
 SECONDS = (0.5, 1, 2, 5, 15)  # of an utterance; even the shortest, 24 frames, holds the longest span
@@ -39,7 +39,7 @@ class MaskingExplorer(BrowserExplorer):
         T, p, M = frames[self.length], self.p, self.M
         mask = span_mask(torch.full((DRAWN,), T), p, M, generator=torch.Generator().manual_seed(0))  # (B, T)
         title = f"p = {p:.3f}, M = {M}, T = {T}"
-        figure = settings(mask[:SHOWN].numpy(), span_lengths(mask).numpy(), hop, title)
+        figure = settings(mask[:SHOWN].numpy(), span_lengths(mask).numpy(), frame_times(BASE, T).numpy(), title)
         lengths = [list(pair) for pair in zip(SECONDS, frames, strict=True)]
         super().__init__(figure, f"{title}. {sentence(mask, p, M)}", lengths=lengths, hop=hop)
 

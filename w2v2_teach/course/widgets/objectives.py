@@ -10,33 +10,38 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from w2v2_teach.analysis.probes import copy_scores
+from w2v2_teach.config import Wav2Vec2Config
 from w2v2_teach.course.plots.objectives import copy_guess
 from w2v2_teach.course.widgets.explorer import Explorer
+from w2v2_teach.feature_encoder import frame_times
 from w2v2_teach.speech.intervals import Interval, label_at
 
 FURTHEST = 12  # steps, as in wav2vec and CPC
 
 
-def copy_explorer(waveform: Tensor, phones: Sequence[Interval], z: Tensor, hop: float, frame: int) -> Explorer:
+def copy_explorer(
+    waveform: Tensor, phones: Sequence[Interval], z: Tensor, config: Wav2Vec2Config, frame: int
+) -> Explorer:
     """Take the place of a network that only copies.
 
     Args:
         waveform: (L,)
         phones: with their times.
         z: (T, C) its latent frames.
-        hop: s between frames.
-        frame: where to begin.
+        config: of the model that the frames come from.
+        frame: the first frame to show.
     """
+    times = frame_times(config, len(z)).numpy()  # (T,) s
     scores = copy_scores(z).numpy()  # (T, T)
 
     def draw(frame: int, k: int) -> tuple[Figure, str]:
         row = scores[frame]
-        figure = copy_guess(waveform.numpy(), phones, row, frame=frame, k=k, hop=hop)
-        now, then = (label_at(phones, (t + 0.5) * hop) for t in (frame, frame + k))
+        figure = copy_guess(waveform.numpy(), phones, row, times, frame=frame, k=k)
+        now, then = (label_at(phones, times[t]) for t in (frame, frame + k))
         others = np.delete(row, frame)
         rank = 1 + int((others > row[frame + k]).sum())
         return figure, (
-            f"Frame {frame} copied for frame {frame + k}, k = {k}: {1000 * k * hop:.0f} ms ahead. The true frame takes "
+            f"Frame {frame} copied for frame {frame + k}, k = {k}: {1000 * (times[frame + k] - times[frame]):.0f} ms ahead. The true frame takes "
             f"place {rank} of {len(others)} among the candidates. Phone now: {now or 'none'}; then: {then or 'none'}."
         )
 
