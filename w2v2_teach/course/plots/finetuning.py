@@ -112,7 +112,7 @@ def masked_frames(before: np.ndarray, after: np.ndarray, times: np.ndarray) -> F
 
 
 def draw_tokens(ax: Axes, probs: np.ndarray, tokens: Sequence[str], times: np.ndarray) -> None:
-    """P(token | frame), (T, V), as a heat map with tokens downwards; `times` (T,) are the frames' centers in seconds."""
+    """P(token | frame), (T, V), as a heat map with tokens downwards; `times` (T,) are the frames' centers (s)."""
     start, *_, end = frame_edges(times)
     image = ax.imshow(probs.T, vmin=0, vmax=1, cmap=STEPS, extent=(start, end, len(tokens) - 0.5, -0.5))
     ax.set_yticks(range(len(tokens)), ["blank", *tokens[1:]], fontsize=12)

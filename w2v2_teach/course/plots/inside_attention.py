@@ -172,6 +172,7 @@ def masked_stretch(
     mask: np.ndarray,
     waveform: np.ndarray,
     words: Sequence[Interval],
+    *,
     times: np.ndarray,
     title: str,
 ) -> Figure:

@@ -99,7 +99,7 @@ def rows(masks: Mapping[str, np.ndarray], times: np.ndarray) -> Figure:
 
 
 def draw_rows(ax: Axes, mask: np.ndarray, times: np.ndarray) -> None:
-    """One row per utterance of a mask (B, T), dark where frames are hidden; `times` (T,) are the frames' centers (s)."""
+    """One row per utterance of a mask (B, T), dark where frames are masked; `times` (T,) are the frames' centers."""
     B, (start, *_, end) = len(mask), frame_edges(times)
     ax.imshow(mask, cmap=ListedColormap([VISIBLE, HIDDEN]), vmin=0, vmax=1, extent=(start, end, B, 0))
     ax.hlines(range(1, B), start, end, color="white", linewidth=2)

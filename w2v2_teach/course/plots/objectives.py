@@ -14,7 +14,7 @@ from w2v2_teach.speech.intervals import Interval
 
 
 def maps(attentions: Mapping[str, np.ndarray], words: Sequence[Interval], times: np.ndarray) -> Figure:
-    """Attention maps (T, T) side by side, each on its own color scale; `times` (T,) are the frames' centers in seconds."""
+    """Attention maps (T, T) side by side, each on its own color scale; `times` (T,) are the frames' centers (s)."""
     figure = Figure(figsize=(13, 5.8), layout="constrained")
     for ax, (title, weights) in zip(figure.subplots(1, len(attentions)), attentions.items(), strict=True):
         draw_map(ax, weights, words, times, vmin=0, vmax=len(weights) * np.quantile(weights, 0.99))

@@ -32,10 +32,10 @@ def journey(utterances: Sequence[Utterance], codes: Sequence[Tensor], field: Rec
     def draw(speaker: str, sentence: int, frame: int) -> tuple[Figure, str]:
         utterance, x, own = shelf[speaker][sentence - 1]
         frame = min(frame, len(own) - 1)  # the sentence before may have been longer
-        facts = describe(utterance, own, frame, field)
+        facts, times = describe(utterance, own, frame, field), field.times(len(own)).numpy()  # (T,) s
         figure = frame_journey(
             x.numpy(), own.numpy(), frame,
-            window=field.window(frame), times=field.times(len(own)).numpy(), words=utterance.words, facts="\n".join(facts),
+            window=field.window(frame), times=times, words=utterance.words, facts="\n".join(facts),
         )  # fmt: skip
         return figure, f"{speaker} says “{utterance.text}”. {'; '.join(facts)}."
 

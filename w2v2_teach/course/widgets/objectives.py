@@ -38,10 +38,10 @@ def copy_explorer(
         row = scores[frame]
         figure = copy_guess(waveform.numpy(), phones, row, times, frame=frame, k=k)
         now, then = (label_at(phones, times[t]) for t in (frame, frame + k))
-        others = np.delete(row, frame)
+        others, ahead = np.delete(row, frame), times[frame + k] - times[frame]  # ahead in s
         rank = 1 + int((others > row[frame + k]).sum())
         return figure, (
-            f"Frame {frame} copied for frame {frame + k}, k = {k}: {1000 * (times[frame + k] - times[frame]):.0f} ms ahead. The true frame takes "
+            f"Frame {frame} copied for frame {frame + k}, k = {k}: {1000 * ahead:.0f} ms ahead. The true frame takes "
             f"place {rank} of {len(others)} among the candidates. Phone now: {now or 'none'}; then: {then or 'none'}."
         )
 
