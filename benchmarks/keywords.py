@@ -54,12 +54,12 @@ def trained(
 
 def result(model: Wav2Vec2ForSequenceClassification, corpus: Corpus, labels: tuple[str, ...]) -> dict:
     """Accuracy, how often each word was taken for each, and the weights of the layers."""
-    words, heard = [u.text for u in corpus], predicted_words(model, corpus)
+    words, predicted = [u.text for u in corpus], predicted_words(model, corpus)
     counts = np.zeros((len(labels), len(labels)), dtype=int)
-    for word, other in zip(words, heard, strict=True):
+    for word, other in zip(words, predicted, strict=True):
         counts[labels.index(word), labels.index(other)] += 1
     return {
-        "accuracy": float(np.mean([w == o for w, o in zip(words, heard, strict=True)])),
+        "accuracy": float(np.mean([w == o for w, o in zip(words, predicted, strict=True)])),
         "words": len(words),
         "confusion": counts.tolist(),
         "layer_weights": model.layer_weights.detach().softmax(dim=0).tolist(),
@@ -79,15 +79,15 @@ def pooled_layers(cache: FrozenEncoderCache, corpus: Corpus) -> np.ndarray:
     return np.stack([found[utterance.id] for utterance in corpus])
 
 
-def probes(cache: FrozenEncoderCache, train: Corpus, test: Corpus, people: Corpus) -> dict[str, list[float]]:
+def probes(cache: FrozenEncoderCache, train: Corpus, test: Corpus, fsdd_digits: Corpus) -> dict[str, list[float]]:
     """Accuracy of a linear probe on each layer: toy keywords of unseen speakers, and digits of unseen people."""
-    x, y, digits = (pooled_layers(cache, corpus) for corpus in (train, test, people))
+    x, y, digits = (pooled_layers(cache, corpus) for corpus in (train, test, fsdd_digits))
     found = {"toy keywords": [], "FSDD digits": []}
     for layer in range(x.shape[1]):
         probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
         probe.fit(x[:, layer], [u.text for u in train])
         found["toy keywords"].append(float(probe.score(y[:, layer], [u.text for u in test])))
-        scores = linear_probe(digits[:, layer], [u.text for u in people], [u.speaker for u in people])
+        scores = linear_probe(digits[:, layer], [u.text for u in fsdd_digits], [u.speaker for u in fsdd_digits])
         found["FSDD digits"].append(float(np.mean(list(scores.values()))))
     return found
 
@@ -99,21 +99,21 @@ def save(content: dict) -> None:
 
 def main() -> None:
     torch.set_num_threads(1)
-    toy, people = toy_speech(), fsdd()
+    toy, digits = toy_speech(), fsdd()
     cache = FrozenEncoderCache(Wav2Vec2Model.from_pretrained(PRETRAINED))
-    content = {"machine": versions(), "seed": SEED, "digits": DIGITS, "keywords": KEYWORDS, "people": {}}
+    content = {"machine": versions(), "seed": SEED, "digits": DIGITS, "keywords": KEYWORDS, "fsdd_speakers": {}}
     train, dev, test = (toy.split(name) for name in ("train", "dev", "test"))
     content["toy"] = result(trained("toy", cache, train, dev), cut_keywords(test), KEYWORDS)
-    for speaker in people.speakers:
-        own = Corpus(speaker, [u for u in people if u.speaker == speaker])
-        others = Corpus(f"all but {speaker}", [u for u in people if u.speaker != speaker])
+    for speaker in digits.speakers:
+        own = Corpus(speaker, [u for u in digits if u.speaker == speaker])
+        others = Corpus(f"all but {speaker}", [u for u in digits if u.speaker != speaker])
         model = trained(speaker, cache, others, Corpus(f"some of {speaker}", own[::25]), **FEWER)
-        content["people"][speaker] = result(model, own, DIGITS)
-        content["fsdd_accuracy"] = float(np.mean([line["accuracy"] for line in content["people"].values()]))
+        content["fsdd_speakers"][speaker] = result(model, own, DIGITS)
+        content["fsdd_accuracy"] = float(np.mean([line["accuracy"] for line in content["fsdd_speakers"].values()]))
         save(content)
     file = RUNS / "probes.json"
     if not file.is_file():
-        found = probes(cache, cut_keywords(train), cut_keywords(test), people)
+        found = probes(cache, cut_keywords(train), cut_keywords(test), digits)
         file.write_text(json.dumps(found), encoding="utf-8")
     content["probes"] = json.loads(file.read_text(encoding="utf-8"))
     save(content)
@@ -128,10 +128,10 @@ def table(content: dict) -> str:
         "| --- | ---: | ---: |",
     ]
     rows = {"toy keywords, four speakers": content["toy"]}
-    rows |= {f"FSDD digits, {speaker}": line for speaker, line in content["people"].items()}
+    rows |= {f"FSDD digits, {speaker}": line for speaker, line in content["fsdd_speakers"].items()}
     lines += [f"| {name} | {line['words']} | {100 * line['accuracy']:.1f} |" for name, line in rows.items()]
     return "\n".join(
-        [*lines, f"| FSDD digits, mean of {len(content['people'])} | | {100 * content['fsdd_accuracy']:.1f} |"]
+        [*lines, f"| FSDD digits, mean of {len(content['fsdd_speakers'])} | | {100 * content['fsdd_accuracy']:.1f} |"]
     )
 
 

@@ -20,14 +20,14 @@ def parity(config: Wav2Vec2Config) -> dict[str, dict[str, float]]:
     """Largest difference of each stage, on a whole batch and on the same batch with padding masked."""
     torch.manual_seed(0)
     model = Wav2Vec2Model(config).eval()
-    twin = to_transformers(model)
-    ours, theirs = (sum(p.numel() for p in m.parameters()) for m in (model, twin))
+    hf_model = to_transformers(model)
+    ours, theirs = (sum(p.numel() for p in m.parameters()) for m in (model, hf_model))
     assert ours == theirs, f"{ours:,} parameters here, {theirs:,} in transformers"
     mask = (torch.arange(int(LENGTHS.max())) < LENGTHS[:, None]).long()  # (B, L)
     x = torch.randn(mask.shape)  # (B, L)
     return {
-        f"({ours / 1e6:.1f} M)": stage_differences(model, twin, x),
-        "padded": stage_differences(model, twin, x * mask, mask),
+        f"({ours / 1e6:.1f} M)": stage_differences(model, hf_model, x),
+        "padded": stage_differences(model, hf_model, x * mask, mask),
     }
 
 

@@ -107,7 +107,7 @@ def curve(trials: Trials) -> dict[str, list[float]]:
 
 def main() -> None:
     torch.set_num_threads(1)
-    toy, people = toy_speech(), fsdd().split("test")
+    toy, human = toy_speech(), fsdd().split("test")
     train, dev, test = (toy.split(name) for name in ("train", "dev", "test"))
     layers = [equal_error_rate(detection_errors(trials))[0] for trials in untrained(test)]
     model = new_model(0, train, dev)
@@ -117,7 +117,7 @@ def main() -> None:
         for seed in SEEDS:
             model = new_model(seed, train, dev)
             train_head(model, x, labels, margin)
-            trials = {key: speaker_trials(model, speech) for key, speech in (("eer", test), ("fsdd_eer", people))}
+            trials = {key: speaker_trials(model, speech) for key, speech in (("eer", test), ("fsdd_eer", human))}
             rates = {key: equal_error_rate(detection_errors(t))[0] for key, t in trials.items()}
             content["runs"].append({"loss": name, "seed": seed, "trials": len(trials["eer"].scores), **rates})
             if seed == SEEDS[0]:

@@ -157,15 +157,15 @@ def word_phones(sentence: str, positions: list[int]) -> list[list[int]]:
     return phones
 
 
-def in_a_room(speech: np.ndarray, before: int, after: int, rng: np.random.Generator) -> np.ndarray:
+def in_a_room(speech: np.ndarray, before: int, after: int, generator: np.random.Generator) -> np.ndarray:
     """Return the speech with silence before and after, at a level of -34 to -24 dBFS, in noise 20-40 dB below it.
 
     The noise is white or pink, one utterance in two.
     """
-    level, snr = rng.uniform(-34, -24), rng.uniform(20, 40)
+    level, snr = generator.uniform(-34, -24), generator.uniform(20, 40)
     waveform = np.pad(speech / np.sqrt(np.mean(speech**2)), (before, after))
-    spectrum = np.fft.rfft(rng.standard_normal(len(waveform)))
-    if rng.random() < 0.5:  # pink: the power falls as 1/f
+    spectrum = np.fft.rfft(generator.standard_normal(len(waveform)))
+    if generator.random() < 0.5:  # pink: the power falls as 1/f
         spectrum[1:] /= np.sqrt(np.arange(1, len(spectrum)))
     noise = np.fft.irfft(spectrum, len(waveform))
     noise *= 10 ** (-snr / 20) / np.sqrt(np.mean(noise**2))
@@ -190,16 +190,16 @@ def make_utterance(
     """
     name = f"{speaker.speaker}-{number:03d}"
     speaker_number = int(speaker.speaker[1:])
-    rng = np.random.default_rng([SEED, speaker_number, number])
-    rate = round(speaker.rate * rng.uniform(0.94, 1.06))
-    pitch = speaker.pitch + int(rng.integers(-3, 4))
+    generator = np.random.default_rng([SEED, speaker_number, number])
+    rate = round(speaker.rate * generator.uniform(0.94, 1.06))
+    pitch = speaker.pitch + int(generator.integers(-3, 4))
     spoken, phones = espeak.say(sentence, speaker.language, speaker.variant, rate, pitch)
     spoken = spoken[: phones[-1].start]  # up to the last pause: the silence after it is ours
     phones = sounding_phones(spoken, phones)
 
     speech = soxr.resample(spoken / 32768, ESPEAK_RATE, SAMPLE_RATE)  # (L,)
-    before, after = (int(n) for n in rng.integers(SAMPLE_RATE // 10, SAMPLE_RATE * 4 // 10, size=2))
-    waveform = in_a_room(speech, before, after, rng)
+    before, after = (int(n) for n in generator.integers(SAMPLE_RATE // 10, SAMPLE_RATE * 4 // 10, size=2))
+    waveform = in_a_room(speech, before, after, generator)
     if np.abs(waveform).max() >= 1:
         raise RuntimeError(f"{name} clips: lower the level")
     path = f"audio/{speaker.speaker}/{name}.opus"

@@ -47,11 +47,11 @@ def padded_batch(config: Wav2Vec2Config, seed: int) -> tuple[torch.Tensor, torch
 def assert_parity(config: Wav2Vec2Config, seed: int) -> None:
     torch.manual_seed(seed)
     model = Wav2Vec2Model(config).eval()
-    twin = to_transformers(model)
-    assert sum(p.numel() for p in model.parameters()) == sum(p.numel() for p in twin.parameters())
+    hf_model = to_transformers(model)
+    assert sum(p.numel() for p in model.parameters()) == sum(p.numel() for p in hf_model.parameters())
     input_values, mask = padded_batch(config, seed)
     for attention_mask in (None, mask):
-        differences = stage_differences(model, twin, input_values, attention_mask)
+        differences = stage_differences(model, hf_model, input_values, attention_mask)
         assert max(differences.values()) <= 1e-5, differences
 
 
@@ -67,10 +67,10 @@ def test_parity_of_each_style(base_style, large_style):
 
 def test_parity_notices_a_changed_weight(base_style):
     model = Wav2Vec2Model(base_style).eval()
-    twin = to_transformers(model)
+    hf_model = to_transformers(model)
     with torch.no_grad():
         model.encoder.layers[1].attention.k_proj.weight[0, 0] += 0.1
-    differences = stage_differences(model, twin, torch.randn(1, 4000))
+    differences = stage_differences(model, hf_model, torch.randn(1, 4000))
     assert differences["hidden state 1"] <= 1e-5 < differences["hidden state 2"]
 
 
@@ -134,11 +134,11 @@ def test_masked_frames_become_the_mask_vector(model):
 
 def test_masking_equals_transformers(large_style):
     model = Wav2Vec2Model(large_style).eval()
-    twin = to_transformers(model)
+    hf_model = to_transformers(model)
     x = torch.randn(2, 4000)
     masked = torch.rand(2, large_style.frame_lengths(4000)) < 0.3
     ours = model(x, mask_time_indices=masked).last_hidden_state
-    theirs = twin(x, mask_time_indices=masked).last_hidden_state
+    theirs = hf_model(x, mask_time_indices=masked).last_hidden_state
     torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0)
 
 

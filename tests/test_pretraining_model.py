@@ -74,13 +74,13 @@ def run_ours(model: Wav2Vec2ForPreTraining, inputs: Inputs) -> Wav2Vec2ForPreTra
     )
 
 
-def run_theirs(twin: transformers.Wav2Vec2ForPreTraining, inputs: Inputs):
+def run_theirs(hf_model: transformers.Wav2Vec2ForPreTraining, inputs: Inputs):
     frames = inputs.mask.flatten().nonzero().flatten()  # (N,) places of the masked frames among all B·T
     full = torch.zeros(*inputs.mask.shape, inputs.negatives.shape[1], dtype=torch.long)  # (B, T, K)
     full[inputs.mask] = frames[inputs.negatives]
-    twin.set_gumbel_temperature(TEMPERATURE)
-    seeding = twin.quantizer.register_forward_pre_hook(lambda *_: seed_the_noise())
-    output = twin(
+    hf_model.set_gumbel_temperature(TEMPERATURE)
+    seeding = hf_model.quantizer.register_forward_pre_hook(lambda *_: seed_the_noise())
+    output = hf_model(
         inputs.input_values,
         attention_mask=inputs.attention_mask,
         mask_time_indices=inputs.mask,
@@ -96,9 +96,9 @@ def seed_the_noise() -> None:
 
 def pair(config: Wav2Vec2Config) -> tuple[Wav2Vec2ForPreTraining, transformers.Wav2Vec2ForPreTraining]:
     model = Wav2Vec2ForPreTraining(config)
-    twin = transformers.Wav2Vec2ForPreTraining(transformers_config(config))
-    twin.load_state_dict(model.state_dict(), strict=True)
-    return model, twin
+    hf_model = transformers.Wav2Vec2ForPreTraining(transformers_config(config))
+    hf_model.load_state_dict(model.state_dict(), strict=True)
+    return model, hf_model
 
 
 def worst_gradient(ours: torch.nn.Module, theirs: torch.nn.Module) -> float:
@@ -124,50 +124,50 @@ def worst_gradient(ours: torch.nn.Module, theirs: torch.nn.Module) -> float:
 @pytest.mark.parametrize("seed", range(3))
 def test_losses_and_gradients_equal_transformers_in_training(config, ragged, seed):
     torch.manual_seed(seed)
-    model, twin = pair(config)
+    model, hf_model = pair(config)
     model.train()
-    twin.train()
+    hf_model.train()
     inputs = draw(config, ragged)
-    ours, theirs = run_ours(model, inputs), run_theirs(twin, inputs)
+    ours, theirs = run_ours(model, inputs), run_theirs(hf_model, inputs)
     assert ours.logits.isinf().any()  # here codes are compared, there code vectors: both must find the same
     assert ours.contrastive_loss.item() == pytest.approx(theirs.contrastive_loss.item(), rel=1e-4)
     assert ours.num_masked * ours.diversity_loss.item() == pytest.approx(theirs.diversity_loss.item(), rel=1e-4)
     assert ours.loss.item() == pytest.approx(theirs.loss.item(), rel=1e-4)
     ours.loss.backward()
     theirs.loss.backward()
-    assert worst_gradient(model, twin) <= 1e-4
+    assert worst_gradient(model, hf_model) <= 1e-4
 
 
 @pytest.mark.parametrize("ragged", [False, True])
 @pytest.mark.parametrize("seed", range(3))
 def test_contrastive_loss_and_gradients_equal_transformers_in_evaluation(config, ragged, seed):
     torch.manual_seed(seed)
-    model, twin = pair(config)
+    model, hf_model = pair(config)
     model.eval()
-    twin.eval()
+    hf_model.eval()
     inputs = draw(config, ragged)
-    ours, theirs = run_ours(model, inputs), run_theirs(twin, inputs)
+    ours, theirs = run_ours(model, inputs), run_theirs(hf_model, inputs)
     assert ours.logits.isinf().any()
     assert ours.contrastive_loss.item() == pytest.approx(theirs.contrastive_loss.item(), rel=1e-4)
     # here their diversity loss counts choices, where ours goes on averaging distributions
     assert perplexity(ours.quantized.code_probs).item() == pytest.approx(theirs.codevector_perplexity.item(), rel=1e-4)
     ours.contrastive_loss.backward()
     theirs.contrastive_loss.backward()
-    for parameter in (*model.parameters(), *twin.parameters()):
+    for parameter in (*model.parameters(), *hf_model.parameters()):
         if parameter.grad is None:  # choosing the largest logit has no gradient: weight_proj
             parameter.grad = torch.zeros_like(parameter)
-    assert worst_gradient(model, twin) <= 1e-4
+    assert worst_gradient(model, hf_model) <= 1e-4
 
 
 def test_the_comparison_notices_a_changed_weight(config):
-    model, twin = pair(config)
+    model, hf_model = pair(config)
     with torch.no_grad():
-        twin.project_q.bias[0] += 0.05
+        hf_model.project_q.bias[0] += 0.05
     inputs = draw(config, ragged=False)
-    ours, theirs = run_ours(model, inputs), run_theirs(twin, inputs)
+    ours, theirs = run_ours(model, inputs), run_theirs(hf_model, inputs)
     ours.loss.backward()
     theirs.loss.backward()
-    assert worst_gradient(model, twin) > 1e-3
+    assert worst_gradient(model, hf_model) > 1e-3
 
 
 def test_names_and_shapes_of_the_weights_are_those_of_transformers(config):

@@ -24,10 +24,10 @@ SMALL = Wav2Vec2Config(
 
 
 def random_configuration(seed):
-    chance = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)
 
     def pick(low, high):
-        return int(torch.randint(low, high, (), generator=chance))
+        return int(torch.randint(low, high, (), generator=generator))
 
     groups = pick(1, 5)  # G
     return replace(

@@ -52,5 +52,5 @@ def speak(text: str, rate: int = 16_000) -> np.ndarray:
 
 def random_text(words: int, seed: int = 0) -> str:
     """Words of one to six letters, double letters among them."""
-    rng = np.random.default_rng(seed)
-    return " ".join("".join(rng.choice(list("abcdef"), rng.integers(1, 7))) for _ in range(words))
+    generator = np.random.default_rng(seed)
+    return " ".join("".join(generator.choice(list("abcdef"), generator.integers(1, 7))) for _ in range(words))

@@ -61,7 +61,7 @@ def arrivals(alpha: Tensor, skips: Tensor) -> Tensor:
 
 
 def forward_variables(emissions: Tensor, skips: Tensor) -> Tensor:
-    """log α_t(s): all beginnings of paths that are in state s at frame t (equations 5 to 7).
+    """log α_t(s): all prefixes of paths that are in state s at frame t (equations 5 to 7).
 
     Args:
         emissions: (B, T, S) log probability of each state's token at each frame.

@@ -23,10 +23,10 @@ def transformers_config(config: Wav2Vec2Config) -> transformers.Wav2Vec2Config:
 
 def to_transformers(model: Wav2Vec2Model) -> transformers.Wav2Vec2Model:
     """transformers' model with a copy of `model`'s weights; every key must find its place."""
-    twin = transformers.Wav2Vec2Model(transformers_config(model.config))
-    twin.load_state_dict(model.state_dict(), strict=True)
-    twin.set_attn_implementation("eager")  # the only one that returns attention weights
-    return twin.train(model.training)
+    hf_model = transformers.Wav2Vec2Model(transformers_config(model.config))
+    hf_model.load_state_dict(model.state_dict(), strict=True)
+    hf_model.set_attn_implementation("eager")  # the only one that returns attention weights
+    return hf_model.train(model.training)
 
 
 @torch.no_grad()

@@ -102,9 +102,9 @@ def test_usage_by_hand():
 
 
 def test_usage_by_label_adds_up_to_usage():
-    rng = np.random.default_rng(0)
-    codes = rng.integers(0, 6, (200, 2))
-    speakers = rng.choice(["ann", "bob", "eve"], 200)
+    generator = np.random.default_rng(0)
+    codes = generator.integers(0, 6, (200, 2))
+    speakers = generator.choice(["ann", "bob", "eve"], 200)
     counts, names = usage_by(speakers, codes, 7)
     assert names.tolist() == ["ann", "bob", "eve"]
     assert counts.shape == (3, 2, 7)
@@ -132,9 +132,9 @@ def test_purity_by_hand():
 
 
 def test_tables_agree_with_scikit_learn():
-    rng = np.random.default_rng(0)
-    phones = rng.integers(0, 7, 500)
-    codes = (phones + rng.integers(0, 5, 500)) % 11
+    generator = np.random.default_rng(0)
+    phones = generator.integers(0, 7, 500)
+    codes = (phones + generator.integers(0, 5, 500)) % 11
     table = contingency_matrix(phones, codes)
     counts = count_pairs(phones, codes)[0]
     assert np.array_equal(counts, table)

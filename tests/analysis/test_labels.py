@@ -60,9 +60,9 @@ def test_pnmi_by_hand():
 
 
 def test_pnmi_is_scikit_learns_mutual_information_over_the_phones_entropy():
-    rng = np.random.default_rng(0)
-    labels = rng.integers(0, 7, 500)
-    codes = (labels + rng.integers(0, 5, 500)) % 11
+    generator = np.random.default_rng(0)
+    labels = generator.integers(0, 7, 500)
+    codes = (labels + generator.integers(0, 5, 500)) % 11
     _, counts = np.unique(labels, return_counts=True)
     assert pnmi(labels, codes) == pytest.approx(mutual_info_score(labels, codes) / entropy(counts), abs=1e-12)
     assert pnmi(labels, codes) == pytest.approx(homogeneity_score(labels, codes), abs=1e-12)
@@ -70,8 +70,8 @@ def test_pnmi_is_scikit_learns_mutual_information_over_the_phones_entropy():
 
 
 def test_codes_that_tell_the_phone_explain_all_and_those_of_chance_nothing():
-    rng = np.random.default_rng(0)
-    labels = rng.integers(0, 8, 20_000)
-    assert pnmi(labels, 2 * labels + rng.integers(0, 2, len(labels))) == pytest.approx(1), "two codes a phone"
-    assert 0 <= pnmi(labels, rng.integers(0, 8, len(labels))) < 0.002
+    generator = np.random.default_rng(0)
+    labels = generator.integers(0, 8, 20_000)
+    assert pnmi(labels, 2 * labels + generator.integers(0, 2, len(labels))) == pytest.approx(1), "two codes a phone"
+    assert 0 <= pnmi(labels, generator.integers(0, 8, len(labels))) < 0.002
     assert pnmi(labels, np.zeros(len(labels), dtype=int)) == pytest.approx(0)

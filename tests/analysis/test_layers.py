@@ -95,18 +95,18 @@ def test_words_are_means_of_their_frames(model, corpus):
 
 
 def test_cka_is_blind_to_rotation_scale_and_shift():
-    rng = np.random.default_rng(0)
-    x = rng.normal(size=(200, 6))
-    rotation = np.linalg.qr(rng.normal(size=(6, 6)))[0]
+    generator = np.random.default_rng(0)
+    x = generator.normal(size=(200, 6))
+    rotation = np.linalg.qr(generator.normal(size=(6, 6)))[0]
     assert linear_cka(x, 3 * x @ rotation + 5) == pytest.approx(1)
-    assert linear_cka(x, rng.normal(size=(200, 4))) < 0.1
+    assert linear_cka(x, generator.normal(size=(200, 4))) < 0.1
     assert linear_cka(x, x * [9, 1, 1, 1, 1, 1]) < 0.95, "a stretched axis is another view"
 
 
 def test_cka_by_hand():
     # Gram matrices of centered x and y: the formula with inner products of frames instead of channels
-    rng = np.random.default_rng(1)
-    x, y = rng.normal(size=(30, 3)), rng.normal(size=(30, 5))
+    generator = np.random.default_rng(1)
+    x, y = generator.normal(size=(30, 3)), generator.normal(size=(30, 5))
     center = np.eye(30) - 1 / 30
     k, l = (center @ a @ a.T @ center for a in (x, y))  # noqa: E741
     assert linear_cka(x, y) == pytest.approx((k * l).sum() / np.sqrt((k * k).sum() * (l * l).sum()))
@@ -116,13 +116,13 @@ def test_cka_by_hand():
 
 def test_probes_find_what_is_there(monkeypatch):
     """Phone in one layer, speaker in another, and digits in both."""
-    rng = np.random.default_rng(0)
-    labels, speakers = rng.choice(["a", "b", "c"], 400), rng.choice(["x", "y", "z"], 400)
+    generator = np.random.default_rng(0)
+    labels, speakers = generator.choice(["a", "b", "c"], 400), generator.choice(["x", "y", "z"], 400)
     told = {
         "z": np.eye(3)[np.searchsorted(["a", "b", "c"], labels)],
         "layer 1": np.eye(3)[np.searchsorted(["x", "y", "z"], speakers)],
     }
-    noisy = {name: states + rng.normal(0, 0.05, states.shape) for name, states in told.items()}
+    noisy = {name: states + generator.normal(0, 0.05, states.shape) for name, states in told.items()}
     states = LayerStates(noisy, labels, speakers, np.arange(400) // 10)
     monkeypatch.setattr(layers_module, "frame_states", lambda *_: states)
     monkeypatch.setattr(layers_module, "word_states", lambda *_: states)

@@ -33,11 +33,11 @@ def test_every_frame_is_that_of_its_utterance_and_phone(corpus):
 
 def frames_that_say(share: float) -> Frames:
     """Contexts of which a share gives the phone away, in the same way for three speakers; the others are noise."""
-    rng = np.random.default_rng(0)
-    phones = rng.choice(["a", "b", "c", "d"], 600, p=[0.4, 0.2, 0.2, 0.2])
-    told = np.where(rng.random(600) < share, phones, rng.choice(["a", "b", "c", "d"], 600))
-    contexts = np.eye(4)[np.searchsorted(["a", "b", "c", "d"], told)] + rng.normal(0, 0.05, (600, 4))
-    return Frames(contexts, phones, rng.choice(["x", "y", "z"], 600))
+    generator = np.random.default_rng(0)
+    phones = generator.choice(["a", "b", "c", "d"], 600, p=[0.4, 0.2, 0.2, 0.2])
+    told = np.where(generator.random(600) < share, phones, generator.choice(["a", "b", "c", "d"], 600))
+    contexts = np.eye(4)[np.searchsorted(["a", "b", "c", "d"], told)] + generator.normal(0, 0.05, (600, 4))
+    return Frames(contexts, phones, generator.choice(["x", "y", "z"], 600))
 
 
 def test_what_is_in_the_contexts_is_found(corpus, monkeypatch):
@@ -64,10 +64,10 @@ def test_a_copy_is_scored_without_what_all_frames_share():
 @pytest.fixture(scope="module")
 def speakers():
     """Frames of two people who say ten phones, each phone a place in the plane: x to learn from, x to measure on."""
-    rng = np.random.default_rng(0)
-    places = rng.normal(size=(10, 2)) * 10
-    phones = [rng.integers(10, size=n) for n in (600, 400)]
-    return *(places[p] + rng.normal(size=(len(p), 2)) * 0.1 for p in phones), *(p.astype(str) for p in phones)
+    generator = np.random.default_rng(0)
+    places = generator.normal(size=(10, 2)) * 10
+    phones = [generator.integers(10, size=n) for n in (600, 400)]
+    return *(places[p] + generator.normal(size=(len(p), 2)) * 0.1 for p in phones), *(p.astype(str) for p in phones)
 
 
 def test_a_probe_learned_from_some_tells_the_phones_of_others(speakers):

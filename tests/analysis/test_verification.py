@@ -11,8 +11,8 @@ def trials(same: list[float], different: list[float]) -> Trials:
 
 
 def random_trials(seed: int, ties: bool = False) -> Trials:
-    rng = np.random.default_rng(seed)
-    scores = np.concatenate([rng.normal(1, 1, 60), rng.normal(-1, 1, 140)])
+    generator = np.random.default_rng(seed)
+    scores = np.concatenate([generator.normal(1, 1, 60), generator.normal(-1, 1, 140)])
     return Trials(scores.round(1) if ties else scores, np.arange(200) < 60)
 
 
@@ -24,8 +24,8 @@ def test_every_pair_comes_once_with_its_cosine():
 
 
 def test_how_many_pairs():
-    rng = np.random.default_rng(0)
-    scores, is_same = all_pairs(rng.normal(size=(160, 3)), [f"s{i % 4}" for i in range(160)])
+    generator = np.random.default_rng(0)
+    scores, is_same = all_pairs(generator.normal(size=(160, 3)), [f"s{i % 4}" for i in range(160)])
     assert len(scores) == 160 * 159 // 2 == 12_720
     assert is_same.sum() == 4 * (40 * 39 // 2)
 

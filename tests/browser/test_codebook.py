@@ -179,7 +179,7 @@ def test_light_and_dark_are_told_apart_in_the_canvas(view):
     assert sum(light) > 2 * sum(view.evaluate(corner))  # a word's band
 
 
-def test_its_twin_says_what_there_is(explorer):
+def test_its_static_figure_says_what_there_is(explorer):
     data, _ = explorer._repr_mimebundle_()
     assert data["image/png"].startswith(b"\x89PNG")
     assert "10 frames, 4 and 3 different ones in the 2 codebooks" in data["text/plain"]

@@ -66,13 +66,13 @@ def beginning(said, target, sharpness=1.0):
     return f"a loss of {loss:.2f} nats"
 
 
-def test_it_begins_where_its_static_twin_does(said, explorer):
-    twin = explorer.alt
+def test_it_begins_where_its_static_figure_does(said, explorer):
+    alt = explorer.alt
     text = said.inner_text()
-    assert text.startswith(twin.split("P = ")[0])
-    assert text.endswith(twin[twin.index("Best path") :])
+    assert text.startswith(alt.split("P = ")[0])
+    assert text.endswith(alt[alt.index("Best path") :])
     assert beginning("hello", "hello") in text
-    assert twin.split("At frame")[1].split(",")[0] in text
+    assert alt.split("At frame")[1].split(",")[0] in text
 
 
 def test_every_frame_says_something_else(page, said):

@@ -39,7 +39,7 @@ def said(page, show, explorer):
     return page.locator(".w2v2 output")
 
 
-def test_it_begins_with_what_its_static_twin_says(said, explorer):
+def test_it_begins_with_what_its_static_figure_says(said, explorer):
     assert said.inner_text() == explorer.alt
 
 

@@ -49,7 +49,7 @@ def test_the_map_refuses_a_part_it_does_not_have():
         plots.system_map("decoder")
 
 
-def test_a_widget_carries_its_static_twin():
+def test_a_widget_carries_its_static_figure():
     explorer = ReceptiveFieldExplorer(TINY, torch.zeros(4000))
     data, metadata = explorer._repr_mimebundle_()
     assert data["image/png"].startswith(b"\x89PNG")

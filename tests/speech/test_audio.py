@@ -193,9 +193,9 @@ def test_alias_frequency_by_hand(tone, rate, alias):
 
 
 def test_alias_has_the_same_samples():
-    rng = np.random.default_rng(0)
+    generator = np.random.default_rng(0)
     n = np.arange(50)
-    for tone, rate in zip(rng.integers(1, 50_000, 40), rng.integers(2_000, 16_000, 40), strict=True):
+    for tone, rate in zip(generator.integers(1, 50_000, 40), generator.integers(2_000, 16_000, 40), strict=True):
         alias = alias_frequency(tone, rate)
         assert 0 <= alias <= rate / 2
         np.testing.assert_allclose(np.cos(2 * np.pi * tone * n / rate), np.cos(2 * np.pi * alias * n / rate), atol=1e-8)

@@ -1,4 +1,4 @@
-"""What the codes say: tables that count which frame of speech got which code (arXiv 2006.11477, Appendix D)."""
+"""Codes and phones: usage of the codebooks, P(phone | code), purity, dwell times (arXiv 2006.11477, Appendix D)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from w2v2_teach.speech.intervals import frame_labels
 PHONE_CLASSES = {
     "vowel": "AA AE AH AO AW AY EH ER EY IH IY OW OY UH UW",
     "stop": "B D G K P T",
-    "fricative": "CH DH F HH JH S SH TH V Z ZH",  # CH and JH, which end in one, among them
+    "fricative": "CH DH F HH JH S SH TH V Z ZH",  # CH and JH, which end in a fricative, included
     "nasal": "M N NG",
     "liquid/glide": "L R W Y",
     "silence": "sil",
@@ -29,7 +29,11 @@ CLASS_OF = {label: name for name, labels in PHONE_CLASSES.items() for label in l
 
 
 def phone_class(label: str) -> str:
-    """The class of one of the bundled corpus' phones: "IY" → "vowel"; raises ValueError for another label."""
+    """The class of a phone of the bundled corpus: "IY" → "vowel".
+
+    Raises:
+        ValueError: the bundled corpus has no such phone.
+    """
     if label not in CLASS_OF:
         raise ValueError(f"{label!r} is no phone of the bundled corpus, which has {', '.join(sorted(CLASS_OF))}")
     return CLASS_OF[label]
@@ -47,11 +51,11 @@ def frame_codes(model: Wav2Vec2ForPreTraining, corpus: Corpus) -> list[np.ndarra
 
 @dataclass(frozen=True)
 class CodedCorpus:
-    """All N frames of a corpus, padding left out, and what is known of each: every table below counts over them."""
+    """The N frames of a corpus, without padding, with their codes and labels."""
 
     codes: np.ndarray  # (N, G) int, 0 … V - 1
-    phones: np.ndarray  # (N,) what is said in the middle of the frame; empty where no times are known
-    words: np.ndarray  # (N,) likewise
+    phones: np.ndarray  # (N,) phone at the center of the frame; empty without phone times
+    words: np.ndarray  # (N,) word at the center of the frame; empty without word times
     speakers: np.ndarray  # (N,)
     utterances: np.ndarray  # (N,) int, which utterance of the corpus
     frames: np.ndarray  # (N,) int, which frame of the utterance
@@ -59,16 +63,16 @@ class CodedCorpus:
 
     @property
     def joined(self) -> np.ndarray:
-        """(N,) one number for the G codes of a frame: g₁ + V·g₂ + …"""
+        """(N,) one number for the G codes of each frame: g₁ + V·g₂ + …"""
         return self.codes @ self.entries ** np.arange(self.codes.shape[1])
 
     def by_utterance(self, values: np.ndarray) -> list[np.ndarray]:
-        """Any (N, …) array of this corpus, cut into its utterances, (T, …) each."""
+        """Split an (N, …) array over the frames of this corpus into its utterances, (T, …) each."""
         return np.split(values, np.flatnonzero(np.diff(self.utterances)) + 1)
 
 
 def corpus_codes(model: Wav2Vec2ForPreTraining, corpus: Corpus) -> CodedCorpus:
-    """Code every frame of a corpus; leaves the model in evaluation mode, in which the largest logit is taken."""
+    """The codes of all frames of a corpus, without Gumbel noise; leaves the model in evaluation mode."""
     codes = frame_codes(model, corpus)  # (T, G) each
     lengths = [len(c) for c in codes]
     times = [frame_times(model.config, T).numpy() for T in lengths]  # (T,) each, s
@@ -91,12 +95,12 @@ def _labels(intervals: Sequence, times: np.ndarray) -> np.ndarray:
 
 
 def usage(codes: np.ndarray, entries: int) -> np.ndarray:
-    """(N, G) codes → (G, V) how many frames chose each entry, 0 for those that none chose."""
+    """(N, G) codes → (G, V) number of frames that have each entry."""
     return np.stack([np.bincount(book, minlength=entries) for book in codes.T])
 
 
 def pair_usage(codes: np.ndarray, entries: int) -> np.ndarray:
-    """(N, 2) codes → (V, V) how many frames chose each pair: first codebook down, second across.
+    """(N, 2) codes → (V, V) number of frames that have each pair of entries, by first and second codebook.
 
     Raises:
         ValueError: not two codebooks.
@@ -109,32 +113,32 @@ def pair_usage(codes: np.ndarray, entries: int) -> np.ndarray:
 
 
 def usage_by(labels: Sequence, codes: np.ndarray, entries: int) -> tuple[np.ndarray, np.ndarray]:
-    """The same per label (a speaker, a phone, a class): labels (N,), codes (N, G) → counts (labels, G, V), their names.
+    """`usage` for each label, such as a speaker or a phone: labels (N,), codes (N, G) → counts (labels, G, V), names.
 
-    The names are sorted. Unlike `count_pairs` it keeps a column for every entry, used or not.
+    The names are sorted. Unlike `count_pairs`, the counts include entries that no frame has.
     """
     names, row = np.unique(labels, return_inverse=True)
     counts = np.stack([usage(codes[row == i], entries) for i in range(len(names))])
     return counts, names
 
 
-# --- what one says about the other -----------------------------------------------------------------------------------
+# --- phones and codes ------------------------------------------------------------------------------------------------
 
 
 class Conditional(NamedTuple):
-    """P(row | column), and the counts behind it: a share of three frames is no certainty."""
+    """P(row | column), and the counts from which it is estimated."""
 
-    p: np.ndarray  # (rows, columns), each column adds up to 1; nan in columns that never occur
+    p: np.ndarray  # (rows, columns), each column sums to 1; nan in columns without frames
     counts: np.ndarray  # (rows, columns) frames
 
     @property
     def frames(self) -> np.ndarray:
-        """(columns,) how many frames each column's shares are taken from."""
+        """(columns,) number of frames in each column."""
         return self.counts.sum(axis=0)
 
 
 def conditional(counts: np.ndarray) -> Conditional:
-    """Counts (rows, columns) → P(row | column): with phones down and codes across, P(phone | code).
+    """Counts (rows, columns) → P(row | column): from counts (phones, codes), P(phone | code).
 
     `conditional(counts.T)` is P(code | phone).
     """
@@ -145,31 +149,31 @@ def conditional(counts: np.ndarray) -> Conditional:
 
 
 class Purity(NamedTuple):
-    """How well one label follows from the other by the best single guess (arXiv 2106.07447, Section V-C)."""
+    """Phone purity and cluster purity (HuBERT, arXiv 2106.07447, Section IV-E)."""
 
-    phone: float  # share of frames whose phone is the commonest of their code
-    cluster: float  # share of frames whose code is the commonest of their phone
+    phone: float  # share of frames whose phone is the most frequent one of their code
+    cluster: float  # share of frames whose code is the most frequent one of their phone
 
 
 def purity(counts: np.ndarray) -> Purity:
-    """Phone purity rises when codes are split, cluster purity when they are merged: read them together.
+    """Phone purity and cluster purity; the first rises if codes are split, the second if they are merged.
 
     Args:
-        counts: (phones, codes); codes and phones that never occur may be among them.
+        counts: (phones, codes); rows and columns without frames are allowed.
     """
     frames = counts.sum()
     return Purity(float(counts.max(axis=0).sum() / frames), float(counts.max(axis=1).sum() / frames))
 
 
 class ConditionalEntropies(NamedTuple):
-    """What remains unknown of one label when the other is told, in nats."""
+    """Conditional entropies of rows and columns, in nats."""
 
     row_given_column: float  # H(phone | code), if phones are the rows
     column_given_row: float  # H(code | phone)
 
 
 def conditional_entropies(counts: np.ndarray) -> ConditionalEntropies:
-    """H(row | column) = H(row, column) - H(column), and the other way round; counts (rows, columns)."""
+    """H(row | column) = H(row, column) - H(column), and vice versa, from counts (rows, columns)."""
     both = entropy(counts)
     return ConditionalEntropies(both - entropy(counts.sum(axis=0)), both - entropy(counts.sum(axis=1)))
 
@@ -178,26 +182,27 @@ def conditional_entropies(counts: np.ndarray) -> ConditionalEntropies:
 
 
 def dwell_times(sequences: Sequence[np.ndarray]) -> np.ndarray:
-    """How many frames in a row have the same code: the lengths of all runs, in order.
+    """The lengths of all runs of equal codes, in frames.
 
     Args:
-        sequences: one utterance each: (T,) codes of a codebook, (T, G) for all books together, or (T,) phones.
+        sequences: of each utterance, (T,) codes of a codebook, (T, G) codes of all codebooks, or (T,) phones.
     """
     return np.concatenate([np.diff(_run_starts(values), append=len(values)) for values in sequences])
 
 
 def without_repeats(values: np.ndarray) -> np.ndarray:
-    """(T,) or (T, G) → the first of each run of equal codes."""
+    """(T,) or (T, G) codes → the first of each run of equal codes."""
     return values[_run_starts(values)]
 
 
 def ngrams(sequences: Sequence[np.ndarray], n: int, top: int) -> list[tuple[tuple[Hashable, ...], int]]:
-    """The `top` commonest n codes in a row, counted within utterances: ((code, …), how often), the commonest first.
-
-    A code that stays for many frames fills n-grams with itself: give the sequences through `without_repeats`.
+    """The most frequent n-grams of codes within utterances, as ((code, …), count), in falling order of counts.
 
     Args:
-        sequences: one utterance each: (T,) codes, or (T, G), whose codes then are tuples.
+        sequences: of each utterance, (T,) codes, or (T, G), whose codes are tuples. Apply `without_repeats` first, or
+            long runs of one code dominate.
+        n: codes in an n-gram.
+        top: number of n-grams to return.
     """
     found: Counter[tuple[Hashable, ...]] = Counter()
     for values in sequences:
@@ -207,14 +212,14 @@ def ngrams(sequences: Sequence[np.ndarray], n: int, top: int) -> list[tuple[tupl
 
 
 def _run_starts(values: np.ndarray) -> np.ndarray:
-    """(runs,) the positions at which a run of equal values begins."""
+    """(runs,) the positions at which runs of equal values begin."""
     rows = values.reshape(len(values), -1)  # (T, 1) or (T, G)
     changed = (rows[1:] != rows[:-1]).any(axis=1)  # (T - 1,)
     return np.flatnonzero(np.concatenate([[True], changed]))
 
 
 def codebook_metrics(model: Wav2Vec2ForPreTraining, corpus: Corpus) -> dict[str, float]:
-    """How the codes of all frames are used, and what they say about the phones.
+    """Usage of the codes of all frames, and their mutual information with the phones.
 
     Returns:
         `usage_perplexity` between G and G·V; `pnmi` of phone and joined code, and `pnmi_shuffled`, what it would be if

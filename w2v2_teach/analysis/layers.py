@@ -1,4 +1,4 @@
-"""What each layer knows: how alike layers are, and what a linear probe reads out of each."""
+"""The outputs of each layer: similarity of layers (CKA), and linear probes of each."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ from w2v2_teach.speech.batching import for_each_utterance
 from w2v2_teach.speech.corpora import DIGITS, Corpus, Utterance
 from w2v2_teach.speech.intervals import frame_labels
 
-FOLDS = 4  # of utterances, where a speaker must be known from other utterances
+FOLDS = 4  # of utterances, for probes of the speaker
 
 
 class UtteranceLayers(NamedTuple):
-    """What every layer makes of one utterance."""
+    """The outputs of each layer for one utterance."""
 
     utterance: Utterance
-    times: np.ndarray  # (T,) s, the middle of each frame
+    times: np.ndarray  # (T,) s, the center of each frame
     layers: dict[str, np.ndarray]  # "z", "input", "layer 1", … → (T, C) for z, (T, D) for the others
 
 
 class LayerStates(NamedTuple):
-    """What every layer says of the same N frames or words, and what is known of these."""
+    """The outputs of each layer for the same N frames or words, and the labels of these."""
 
     layers: dict[str, np.ndarray]  # → (N, C) for z, (N, D) for the others
-    labels: np.ndarray  # (N,) phone, or word
+    labels: np.ndarray  # (N,) phone or word
     speakers: np.ndarray  # (N,)
     utterances: np.ndarray  # (N,) int, which utterance of the corpus
 
 
 def layer_outputs(model: Wav2Vec2Model, corpus: Corpus) -> list[UtteranceLayers]:
-    """The layers of each utterance, nothing masked, no padding among the frames; leaves the model in evaluation mode.
+    """The outputs of each layer for each utterance, without masking and padding; leaves the model in evaluation mode.
 
-    "z" are the latent frames, "input" is what the first layer gets, and the last layer's output is the context c.
+    "z" are the normalized latent frames, "input" is the first layer's input; the last layer's output is the context.
     """
 
     def real_frames(x: Tensor, attention_mask: Tensor) -> list[dict[str, np.ndarray]]:
@@ -57,7 +57,7 @@ def layer_outputs(model: Wav2Vec2Model, corpus: Corpus) -> list[UtteranceLayers]
 
 
 def frame_states(outputs: Sequence[UtteranceLayers], frames: int | None = None, seed: int = 0) -> LayerStates:
-    """All layers at `frames` frames within phones, drawn at random from the `outputs` of a corpus; without, at all."""
+    """The outputs of all layers at `frames` frames within phones, drawn at random; at all such frames if None."""
     phones = np.concatenate([frame_labels(output.utterance.phones, output.times) for output in outputs])
     drawn = np.random.default_rng(seed).permutation(np.flatnonzero(phones != ""))[:frames]  # (N,)
     index = np.repeat(np.arange(len(outputs)), [len(output.times) for output in outputs])[drawn]  # (N,)
@@ -66,7 +66,7 @@ def frame_states(outputs: Sequence[UtteranceLayers], frames: int | None = None, 
 
 
 def word_states(outputs: Sequence[UtteranceLayers], words: Sequence[str]) -> LayerStates:
-    """All layers, averaged over the frames of each word that is one of `words`."""
+    """The outputs of all layers, averaged over the frames of each occurrence of one of `words`."""
     means: dict[str, list[np.ndarray]] = {name: [] for name in outputs[0].layers}
     labels, speakers, index = [], [], []
     for i, (utterance, times, layers) in enumerate(outputs):
@@ -86,13 +86,13 @@ def utterance_means(outputs: Sequence[UtteranceLayers]) -> dict[str, np.ndarray]
 
 
 def linear_cka(x: np.ndarray, y: np.ndarray) -> float:
-    """How alike two views of the same N frames are, between 0 and 1 (arXiv 1905.00414, Section 3).
+    """Linear centered kernel alignment (CKA) of two representations, between 0 and 1 (arXiv 1905.00414, Section 3).
 
-    It does not change when either view is rotated, scaled or shifted as a whole: a layer that says the same in other
-    coordinates says the same.
+    It is invariant to rotation, scaling and translation of either representation.
 
     Args:
-        x: (N, D₁); y: (N, D₂), frame by frame the same.
+        x: (N, D₁), and
+        y: (N, D₂), representations of the same N frames.
     """
     x, y = x - x.mean(axis=0, dtype=np.float64), y - y.mean(axis=0, dtype=np.float64)
     shared, own_x, own_y = (np.linalg.norm(a.T @ b) for a, b in ((y, x), (x, x), (y, y)))
@@ -100,19 +100,19 @@ def linear_cka(x: np.ndarray, y: np.ndarray) -> float:
 
 
 def cka_matrix(rows: Mapping[str, np.ndarray], columns: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Linear CKA of each layer of `rows` with each of `columns`, (rows, columns); all over the same N frames."""
+    """Linear CKA of each layer of `rows` with each layer of `columns`, (rows, columns), over the same N frames."""
     return np.array([[linear_cka(x, y) for y in columns.values()] for x in rows.values()])
 
 
 def layer_probes(outputs: Sequence[UtteranceLayers], frames: int = 2_000) -> dict[str, dict[str, float]]:
-    """Accuracy of a linear probe for three questions at each layer: "phone", "speaker", "digit" → layer → accuracy.
+    """Accuracy of linear probes of each layer: "phone", "speaker" or "digit" → layer → accuracy.
 
-    Phones (of single frames) and digits (of words, their frames averaged) are told for speakers whom the probe has not
-    seen; speakers from single frames of utterances that it has not seen.
+    Phones are classified from single frames, and digits from the mean frame of a word, both on held-out speakers.
+    Speakers are classified from single frames of held-out utterances.
 
     Args:
         outputs: `layer_outputs` of speech with phone and word times, by several speakers.
-        frames: how many frames are used for phones and speakers.
+        frames: number of frames for the probes of phones and speakers.
     """
     of_frames, of_digits = frame_states(outputs, frames), word_states(outputs, DIGITS)
     folds = [f"fold {i % FOLDS}" for i in of_frames.utterances]

@@ -1,4 +1,4 @@
-"""What the context of each frame knows: probes that need no codebook, and so compare what any objective has taught."""
+"""Probes of the context vectors: linear classifiers and k-means clusters, which need no codebook."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ PROBE_STEPS = 300  # of the phone probe's optimizer: more change its accuracy by
 
 
 class Frames(NamedTuple):
-    """Frames of many utterances, and what is known of each."""
+    """N frames of many utterances, with their labels."""
 
     contexts: np.ndarray  # (N, D)
-    phones: np.ndarray  # (N,) what is being said in the middle of the frame
+    phones: np.ndarray  # (N,) phone at the center of the frame
     speakers: np.ndarray  # (N,)
 
 
 @torch.no_grad()
 def phone_frames(model: Wav2Vec2Model, corpus: Corpus, frames: int, seed: int = 0) -> Frames:
-    """The context of `frames` frames within phones, drawn at random; leaves the model in evaluation mode."""
+    """The context vectors of `frames` frames within phones, drawn at random; leaves the model in evaluation mode."""
     model.eval()
     device = next(model.parameters()).device
     contexts, phones, speakers = [], [], []
@@ -55,16 +55,16 @@ def phone_frames(model: Wav2Vec2Model, corpus: Corpus, frames: int, seed: int = 
 
 
 def context_metrics(model: Wav2Vec2Model, corpus: Corpus, frames: int = 8_000) -> dict[str, float]:
-    """What a frame's context says of the phone that is being spoken.
+    """Phone accuracy of a linear probe on the context vectors, and PNMI of their k-means clusters.
 
     Args:
-        model: whose context is read, without any mask.
+        model: whose context vectors are taken, without masking.
         corpus: speech with phone times, by several speakers.
-        frames: how many frames are used.
+        frames: number of frames to use.
 
     Returns:
-        `phone_accuracy` of a linear probe on speakers whom it has not seen, their mean; `majority`, how often the
-        commonest phone is right; `cluster_pnmi` of phone and k-means cluster.
+        `phone_accuracy`, the mean over held-out speakers; `majority`, the share of the most frequent phone;
+        `cluster_pnmi` of phone and cluster.
     """
     from sklearn.cluster import KMeans
 
@@ -80,16 +80,16 @@ def context_metrics(model: Wav2Vec2Model, corpus: Corpus, frames: int = 8_000) -
 
 
 def copy_scores(z: torch.Tensor) -> torch.Tensor:
-    """(T, C) latent frames → (T, T) cosine of each with each, what all have in common taken away before.
+    """(T, C) latent frames → (T, T) cosine similarity of all pairs, after subtraction of the mean frame.
 
-    Row t scores all frames as candidates for what comes next, if the guess is: the same as now.
+    Row t scores all frames as candidates for a later frame, if the prediction is a copy of frame t.
     """
     z = torch.nn.functional.normalize(z - z.mean(dim=0), dim=1)
     return z @ z.T
 
 
 def mean_context(model: Wav2Vec2Model, corpus: Corpus) -> np.ndarray:
-    """(utterances, D): the context of each utterance, averaged over its frames."""
+    """The context vectors of each utterance, averaged over its frames, (utterances, D)."""
 
     def pooled(x: Tensor, attention_mask: Tensor) -> np.ndarray:
         output = model(x, attention_mask)
@@ -99,12 +99,12 @@ def mean_context(model: Wav2Vec2Model, corpus: Corpus) -> np.ndarray:
 
 
 def linear_probe(features: np.ndarray, labels: Sequence[str], groups: Sequence[str]) -> dict[str, float]:
-    """Accuracy of a logistic regression that has never seen the group it is tested on, for each group.
+    """Accuracy of a logistic regression for each group, trained on all other groups.
 
     Args:
         features: (n, D), scaled here to unit variance.
-        labels: (n,) what to tell.
-        groups: (n,) speakers.
+        labels: (n,) classes.
+        groups: (n,) for example speakers.
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import LeaveOneGroupOut, cross_val_score
@@ -117,14 +117,14 @@ def linear_probe(features: np.ndarray, labels: Sequence[str], groups: Sequence[s
     return dict(zip(sorted(set(groups)), scores.tolist(), strict=True))
 
 
-def phone_probe(learned: np.ndarray, phones: np.ndarray, heard: np.ndarray, truth: np.ndarray) -> float:
-    """Accuracy of a logistic regression that learns phones from some people's frames, on other people's frames.
+def phone_probe(train: np.ndarray, train_phones: np.ndarray, test: np.ndarray, test_phones: np.ndarray) -> float:
+    """Accuracy of a logistic regression of phones on held-out speakers.
 
     Args:
-        learned: (n, D) frames to learn from, scaled here to unit variance.
-        phones: (n,) their phones.
-        heard: (N, D) frames to measure on.
-        truth: (N,) theirs.
+        train: (n, D) frames of the training speakers, scaled here to unit variance.
+        train_phones: (n,)
+        test: (N, D) frames of the held-out speakers.
+        test_phones: (N,)
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
@@ -132,20 +132,20 @@ def phone_probe(learned: np.ndarray, phones: np.ndarray, heard: np.ndarray, trut
 
     classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=PROBE_STEPS, tol=1e-3))
     with threadpool_limits(1):
-        return float(classifier.fit(learned, phones).score(heard, truth))
+        return float(classifier.fit(train, train_phones).score(test, test_phones))
 
 
-def cluster_phones(learned: np.ndarray, heard: np.ndarray, truth: np.ndarray, clusters: int = CLUSTERS) -> Explained:
-    """What k-means clusters, found in some people's frames, say of the phones of other people's frames.
+def cluster_phones(train: np.ndarray, test: np.ndarray, test_phones: np.ndarray, clusters: int = CLUSTERS) -> Explained:
+    """PNMI of phones and k-means clusters on held-out speakers.
 
     Args:
-        learned: (n, D) frames to find the clusters in.
-        heard: (N, D) frames to measure on.
-        truth: (N,) their phones.
-        clusters: how many.
+        train: (n, D) frames of the training speakers, from which the clusters are estimated.
+        test: (N, D) frames of the held-out speakers.
+        test_phones: (N,)
+        clusters: their number.
     """
     from sklearn.cluster import KMeans
 
     with threadpool_limits(1):
-        codes = KMeans(clusters, n_init=1, random_state=0).fit(learned).predict(heard)  # (N,)
-    return explained_phones(truth, codes)
+        codes = KMeans(clusters, n_init=1, random_state=0).fit(train).predict(test)  # (N,)
+    return explained_phones(test_phones, codes)

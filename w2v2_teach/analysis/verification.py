@@ -1,4 +1,4 @@
-"""Are two recordings of the same speaker? Scores of pairs, the two ways to err, and where both are equally frequent."""
+"""Speaker verification: scores of pairs of recordings, detection errors, equal error rate."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import numpy as np
 
 
 class Trials(NamedTuple):
-    """Pairs of recordings."""
+    """The scores of P pairs of recordings."""
 
-    scores: np.ndarray  # (P,) cosines: the higher, the likelier one speaker
-    is_same: np.ndarray  # (P,) bool, whether it is one
+    scores: np.ndarray  # (P,) cosine similarities; high if both are probably by the same speaker
+    is_same: np.ndarray  # (P,) bool, whether both are by the same speaker
 
 
 class DetectionErrors(NamedTuple):
-    """Error rates by threshold, from the last one without false rejects to the first one without false accepts."""
+    """Error rates at rising thresholds, from the last without false rejects to the first without false accepts."""
 
     thresholds: np.ndarray  # (P',) rising; a pair is accepted where its score is at least the threshold
     false_accepts: np.ndarray  # (P',) share of the pairs of two speakers that are accepted
@@ -24,10 +24,10 @@ class DetectionErrors(NamedTuple):
 
 
 def all_pairs(embeddings: np.ndarray, speakers: Sequence[str]) -> Trials:
-    """Every recording with every other, once: n (n - 1) / 2 trials.
+    """The n (n - 1) / 2 trials of all pairs of n recordings.
 
     Args:
-        embeddings: (n, E), of any length.
+        embeddings: (n, E), not normalized.
         speakers: (n,)
     """
     x = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
@@ -37,10 +37,10 @@ def all_pairs(embeddings: np.ndarray, speakers: Sequence[str]) -> Trials:
 
 
 def detection_errors(trials: Trials) -> DetectionErrors:
-    """Both error rates at every threshold that makes a difference (scikit-learn's detection error trade-off).
+    """False accepts and false rejects at all thresholds (scikit-learn's detection error trade-off).
 
     Raises:
-        ValueError: no pair of one speaker, or none of two.
+        ValueError: all pairs are by the same speaker, or none is.
     """
     scores, is_same = trials
     if is_same.all() or not is_same.any():
@@ -53,15 +53,15 @@ def detection_errors(trials: Trials) -> DetectionErrors:
 
 
 def error_rates_at(trials: Trials, threshold: float) -> tuple[float, float]:
-    """False accepts and false rejects, as shares, of a threshold that was chosen elsewhere."""
+    """False accepts and false rejects, as shares, at a threshold that was chosen on other speakers."""
     accepted = trials.scores >= threshold
     return float(accepted[~trials.is_same].mean()), float(1 - accepted[trials.is_same].mean())
 
 
 def equal_error_rate(errors: DetectionErrors) -> tuple[float, float]:
-    """The error rate where false accepts and false rejects are equally frequent, and the threshold there.
+    """The error rate at which false accepts and false rejects are equal, and the threshold there.
 
-    Where one jumps past the other between two thresholds, the line between them says where they would meet.
+    Interpolates linearly where they are equal at none of the thresholds.
     """
     gap = errors.false_rejects - errors.false_accepts  # (P',) rises from <= 0 to >= 0
     rate = np.interp(0, gap, errors.false_accepts)

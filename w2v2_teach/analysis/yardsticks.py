@@ -8,9 +8,10 @@ import numpy as np
 
 from w2v2_teach.analysis.layers import UtteranceLayers
 from w2v2_teach.config import SAMPLE_RATE
+from w2v2_teach.feature_encoder import ReceptiveField
 from w2v2_teach.speech.corpora import Corpus
 
-WINDOW, HOP = 400, 320  # samples: 25 ms, every 20 ms, as the paper's encoder
+FIELD = ReceptiveField(samples=400, hop=320)  # 25 ms every 20 ms, as the paper's encoder
 MELS = 40
 CONTEXT = 5  # frames on each side
 
@@ -20,7 +21,7 @@ def log_mel(waveform: np.ndarray) -> np.ndarray:
     import librosa
 
     energies = librosa.feature.melspectrogram(
-        y=waveform, sr=SAMPLE_RATE, n_fft=WINDOW, hop_length=HOP, n_mels=MELS, center=False
+        y=waveform, sr=SAMPLE_RATE, n_fft=FIELD.samples, hop_length=FIELD.hop, n_mels=MELS, center=False
     )  # (40, T)
     return np.log(energies + 1e-6).T
 
@@ -54,6 +55,6 @@ def yardstick_outputs(corpus: Corpus) -> list[UtteranceLayers]:
     for utterance in corpus:
         waveform = utterance.waveform().numpy()  # (L,)
         layers = {name: compute(waveform) for name, compute in YARDSTICKS.items()}  # (T, ·) each
-        times = (np.arange(len(layers["MFCC"])) * HOP + WINDOW / 2) / SAMPLE_RATE  # (T,) s
+        times = FIELD.times(len(layers["MFCC"])).numpy()  # (T,) s
         outputs.append(UtteranceLayers(utterance, times, layers))
     return outputs

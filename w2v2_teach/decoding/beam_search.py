@@ -39,7 +39,7 @@ def beam_search(
     weight: float = 0.75,
     word_bonus: float = 2.0,
 ) -> list[Hypothesis]:
-    """Prefix beam search: frame by frame, the likeliest beginnings of a text, each summed over its paths.
+    """Prefix beam search: frame by frame, the likeliest prefixes of a text, each summed over its paths.
 
     The score is log P(text | frames) + weight · log P_LM(text) + word_bonus · words (shallow fusion). A word is scored
     when it ends; one that no known word begins with, at once. An unknown word costs its letters, too: otherwise it
@@ -48,7 +48,7 @@ def beam_search(
     Args:
         log_probs: (T, V) log softmax.
         vocabulary: the V tokens.
-        width: beginnings that are kept after each frame.
+        width: prefixes that are kept after each frame.
         language_model: of words; None for none.
         weight: of the language model; it and the bonus were chosen on the toy corpus' dev speakers.
         word_bonus: for each word where there is a language model, since every word costs probability.
@@ -68,7 +68,7 @@ def beam_search(
         scale += math.log(most)
         beams = {prefix: Beam(b.text, b.in_blank / most, b.in_token / most) for prefix, b in best if b.total}
 
-    ends = defaultdict(list)  # text → log probabilities: beginnings that differ in spaces only are one text
+    ends = defaultdict(list)  # text → log probabilities: prefixes that differ only in spaces are one text
     for beam in beams.values():
         ends[beam.text.all_words].append(scale + math.log(beam.total))
     found = [
@@ -112,7 +112,7 @@ class Beam:
 def extend_prefixes(
     beams: dict[tuple[int, ...], Beam], candidates: list[tuple[int, float]], blank: int, fusion: ShallowFusion
 ) -> dict[tuple[int, ...], Beam]:
-    """All beginnings, by their tokens, one frame later: each with the paths of all that lead to it."""
+    """All prefixes, by their tokens, one frame later, each with the probability of all paths that lead to it."""
     grown: dict[tuple[int, ...], Beam] = {}
     for prefix, beam in beams.items():
         same = grown.setdefault(prefix, Beam(beam.text))
@@ -142,14 +142,14 @@ class ShallowFusion:
         self.written = [vocabulary.decode([token]) for token in range(len(vocabulary))]
         self.letter_cost = math.log(len(vocabulary))  # nats: an unknown word is any letters at all
         self.known = set(language_model.words) if language_model else set()
-        self.beginnings = {word[:end] for word in self.known for end in range(len(word) + 1)}
+        self.prefixes = {word[:end] for word in self.known for end in range(len(word) + 1)}
         self.looked_up: dict[tuple[str, tuple[str, ...]], float] = {}  # log P(word | history): beams ask alike
 
     def extended(self, text: PrefixText, token: int) -> PrefixText:
         """The text with one more token."""
         if token != self.delimiter:
             partial = text.partial + self.written[token]
-            cost = 0.0 if partial in self.beginnings else self._log_prob(partial, text.words)
+            cost = 0.0 if partial in self.prefixes else self._log_prob(partial, text.words)
             return PrefixText(text.words, partial, text.earned, text.earned + cost)
         if not text.partial:
             return text

@@ -66,13 +66,13 @@ class LengthBucketBatchSampler(Sampler[list[int]]):
 
     def __iter__(self) -> Iterator[list[int]]:
         lengths = self.lengths
-        rng = np.random.default_rng([self.seed, self.epoch])
+        generator = np.random.default_rng([self.seed, self.epoch])
         if self.shuffle:
-            lengths = lengths * rng.uniform(1 - JITTER, 1 + JITTER, len(lengths))
+            lengths = lengths * generator.uniform(1 - JITTER, 1 + JITTER, len(lengths))
         order = np.argsort(lengths, kind="stable").tolist()
         batches = [order[start : start + self.batch_size] for start in range(0, len(order), self.batch_size)]
         if self.shuffle:
-            rng.shuffle(batches)
+            generator.shuffle(batches)
         yield from batches
 
 

@@ -1,4 +1,4 @@
-"""Which word is it: keywords cut out of sentences, fine-tuning on them or on other labels, and how well that works."""
+"""Keyword spotting: keywords cut from sentences, fine-tuning of a classifier, and its accuracy."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from w2v2_teach.training.task import Losses
 
 COMMANDS = ("yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go")
 KEYWORDS = (*DIGITS, *COMMANDS)
-CONTEXT = 0.1  # s before and after a word: its first and last sounds reach into their neighbors
+CONTEXT = 0.1  # s before and after a word, because neighboring phones overlap
 
 
 def cut_keywords(corpus: Corpus) -> Corpus:
-    """Every keyword of the corpus as an utterance of its own, cut by its word times with a little of what surrounds it.
+    """A corpus of the single keywords, cut by their word times with `CONTEXT` seconds before and after.
 
     A corpus without word times, such as one of single digits, is returned as it is.
     """
@@ -70,7 +70,7 @@ TINY_KEYWORD_RECIPE = LayerSumSettings(
 
 
 class KeywordSpotting(Finetuning):
-    """The word that an utterance is: `Wav2Vec2ForSequenceClassification` and cross-entropy."""
+    """Task: classify keywords with `Wav2Vec2ForSequenceClassification` and cross-entropy."""
 
     progress_metrics = ("loss", "accuracy")
     recipes: ClassVar = {"base": LayerSumSettings(), "tiny": TINY_KEYWORD_RECIPE}
@@ -93,7 +93,7 @@ class KeywordSpotting(Finetuning):
         return cls(model, settings, train, dev)
 
     def losses(self, model: nn.Module, micro_batch: MicroBatch) -> Losses:
-        """Cross-entropy, in nats, and how often the likeliest word is the right one."""
+        """Cross-entropy in nats, and how many words are classified correctly."""
         inputs, utterances = micro_batch
         logits = model(**inputs)  # (B, labels)
         labels = label_ids(self.model.config.labels, utterances).to(logits.device)
@@ -108,23 +108,32 @@ class KeywordSpotting(Finetuning):
 
 
 def label_ids(labels: Sequence[str], utterances: Sequence[Utterance]) -> Tensor:
-    """(B,) the position of each utterance's text among the labels."""
+    """(B,) long, the position of each utterance's text among the labels."""
     return torch.tensor([labels.index(utterance.text) for utterance in utterances])
 
 
 def predicted_words(model: Wav2Vec2ForSequenceClassification, corpus: Corpus) -> list[str]:
-    """The likeliest label of each utterance, in order; leaves the model in evaluation mode."""
+    """The most likely label of each utterance; leaves the model in evaluation mode."""
     likeliest = for_each_utterance(model, corpus, lambda x, mask: model(x, mask).argmax(dim=1).tolist())
     return [model.config.labels[label] for label in likeliest]
 
 
 def keyword_metrics(model: Wav2Vec2ForSequenceClassification, corpus: Corpus) -> dict[str, float]:
-    """`accuracy`, and `words`, over how many."""
+    """`accuracy` as a share, and `words`, their number."""
     right = [word == u.text for word, u in zip(predicted_words(model, corpus), corpus, strict=True)]
     return {"accuracy": float(np.mean(right)), "words": len(right)}
 
 
-def evaluate_keyword_model(model: Wav2Vec2ForSequenceClassification, test: Corpus, people: Corpus) -> dict[str, float]:
-    """`keyword_metrics` of words cut from `test`, whose speakers the model has not heard, and of `people`'s digits."""
-    human = {f"fsdd_{name}": value for name, value in keyword_metrics(model, people).items()}
-    return {**keyword_metrics(model, cut_keywords(test)), **human}
+def evaluate_keyword_model(model: Wav2Vec2ForSequenceClassification, test: Corpus, fsdd: Corpus) -> dict[str, float]:
+    """`keyword_metrics` on held-out speakers.
+
+    Args:
+        model: fine-tuned.
+        test: sentences, from which the keywords are cut.
+        fsdd: recordings of single digits by human speakers.
+
+    Returns:
+        The metrics of `test`, and those of `fsdd`, whose names begin with `fsdd_`.
+    """
+    of_fsdd = {f"fsdd_{name}": value for name, value in keyword_metrics(model, fsdd).items()}
+    return {**keyword_metrics(model, cut_keywords(test)), **of_fsdd}

@@ -1,4 +1,4 @@
-"""Who speaks: fine-tuning with ArcFace on the speakers of the training, verification on others."""
+"""Speaker verification: fine-tuning with ArcFace on the training speakers, equal error rate on held-out speakers."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ class SpeakerSettings(LayerSumSettings):
     mask_time_prob: float = setting(0.0, "p·M, the share of frames that spans would mask if none overlapped")
     mask_feature_prob: float = setting(0.0, "the share of channels that spans would set to zero if none overlapped")
     dropout: float = setting(0.2, "on the pooled statistics")
-    crop_seconds: float | None = setting(3.0, "longest piece of an utterance that is heard at once, in seconds")
-    embedding_dim: int = setting(512, "E, numbers in an embedding")
-    arcface: bool = setting(True, "angles and a margin; without, a plain softmax over dot products")
-    margin: float = setting(0.2, "m, by how much the angle to the own class is made larger, in radians")
-    scale: float = setting(30.0, "s, the length that embeddings are given")
+    crop_seconds: float | None = setting(3.0, "longest crop of an utterance, in seconds")
+    embedding_dim: int = setting(512, "E, width of a speaker embedding")
+    arcface: bool = setting(True, "ArcFace: cosines with a margin; without, softmax over dot products")
+    margin: float = setting(0.2, "m, added to the angle between an embedding and its own class, in radians")
+    scale: float = setting(30.0, "s, factor on the cosines")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -63,7 +63,7 @@ TINY_SPEAKER_RECIPE = SpeakerSettings(
 
 
 class SpeakerRecognition(Finetuning):
-    """The speaker of an utterance among those of the training: `Wav2Vec2ForSpeakerVerification` and ArcFace."""
+    """Task: classify the training speakers with `Wav2Vec2ForSpeakerVerification` and ArcFace."""
 
     progress_metrics = ("loss", "accuracy")
     recipes: ClassVar = {"base": SpeakerSettings(), "tiny": TINY_SPEAKER_RECIPE}
@@ -95,7 +95,7 @@ class SpeakerRecognition(Finetuning):
         return cls(model, settings, train, dev)
 
     def losses(self, model: nn.Module, micro_batch: MicroBatch) -> Losses:
-        """ArcFace or softmax, in nats, and how often the nearest class is the speaker's own."""
+        """ArcFace or softmax loss in nats, and how many embeddings are nearest to the class of their speaker."""
         inputs, utterances = micro_batch
         output = model(**inputs)
         embeddings, weights = output.embeddings, output.class_weights  # (B, E), (S, E)
@@ -110,45 +110,46 @@ class SpeakerRecognition(Finetuning):
         return Losses(loss, {"accuracy": (nearest.argmax(dim=1) == labels).sum()})
 
     def evaluate(self) -> dict[str, float]:
-        """Equal error rate over all pairs of the dev speakers' utterances."""
+        """Equal error rate over all pairs of the dev speakers' utterances, its threshold, and the number of pairs."""
         metrics = verification_metrics(speaker_trials(self.model, self.dev))
         self.model.train()
         return metrics
 
 
 def speaker_embeddings(model: Wav2Vec2ForSpeakerVerification, corpus: Corpus) -> np.ndarray:
-    """(utterances, E), in the order of the corpus; leaves the model in evaluation mode."""
+    """The embedding of each utterance, (utterances, E); leaves the model in evaluation mode."""
     return np.stack(for_each_utterance(model, corpus, lambda x, mask: model(x, mask).embeddings.cpu().numpy()))
 
 
 def speaker_trials(model: Wav2Vec2ForSpeakerVerification, corpus: Corpus) -> Trials:
-    """Every utterance of the corpus with every other."""
+    """The trials of all pairs of the corpus' utterances."""
     return all_pairs(speaker_embeddings(model, corpus), [utterance.speaker for utterance in corpus])
 
 
 def verification_metrics(trials: Trials) -> dict[str, float]:
-    """`eer`, equal error rate; its `threshold`; and `trials`, how many pairs that is measured on."""
+    """`eer`, the equal error rate as a share; its `threshold`; and `trials`, the number of pairs."""
     rate, threshold = equal_error_rate(detection_errors(trials))
     return {"eer": rate, "threshold": threshold, "trials": len(trials.scores)}
 
 
 def evaluate_speaker_model(
-    model: Wav2Vec2ForSpeakerVerification, dev: Corpus, test: Corpus, people: Corpus
+    model: Wav2Vec2ForSpeakerVerification, dev: Corpus, test: Corpus, fsdd: Corpus
 ) -> dict[str, float]:
-    """Verification of speakers that the model has not heard.
+    """Speaker verification on held-out speakers.
 
     Args:
-        model: what has been fine-tuned.
-        dev: where a threshold is chosen.
-        test: other speakers, on whom it is tried.
-        people: human speakers.
+        model: fine-tuned.
+        dev: for the choice of a threshold.
+        test: other speakers, for the error rates at that threshold.
+        fsdd: recordings by human speakers.
 
     Returns:
-        `verification_metrics` of `test`, both errors at the threshold of `dev`, and the same metrics of `people`.
+        `verification_metrics` of `test`, the error rates at the threshold of `dev`, and the metrics of `fsdd`, whose
+        names begin with `fsdd_`.
     """
     trials = speaker_trials(model, test)
     chosen = verification_metrics(speaker_trials(model, dev))["threshold"]
     accepts, rejects = error_rates_at(trials, chosen)
     at_chosen = {"dev_threshold": chosen, "false_accepts": accepts, "false_rejects": rejects}
-    human = {f"fsdd_{name}": value for name, value in verification_metrics(speaker_trials(model, people)).items()}
-    return {**verification_metrics(trials), **at_chosen, **human}
+    of_fsdd = {f"fsdd_{name}": value for name, value in verification_metrics(speaker_trials(model, fsdd)).items()}
+    return {**verification_metrics(trials), **at_chosen, **of_fsdd}

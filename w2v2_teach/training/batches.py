@@ -50,10 +50,10 @@ class UpdateBatches(Dataset):
             self._sampler.set_epoch(epoch)
             batches = list(self._sampler)
             if self.fill:
-                rng = np.random.default_rng([self.settings.seed, epoch])
+                generator = np.random.default_rng([self.settings.seed, epoch])
                 for batch in batches:
                     others = np.setdiff1d(np.arange(len(self.utterances)), batch)
-                    batch.extend(rng.choice(others, size - len(batch), replace=False).tolist())
+                    batch.extend(generator.choice(others, size - len(batch), replace=False).tolist())
             self._epoch = (epoch, [batch for batch in batches if len(batch) == size])
         return self._epoch[1][position]
 

@@ -122,7 +122,7 @@ def test_more_sound_than_a_view_can_take_is_refused():
         AttentionExplorer({"one": torch.ones(1, 5, 5) / 5}, torch.zeros(31 * 16_000), (), (), hop=6.2, first=3.1)
 
 
-def test_its_twin_counts_the_types():
+def test_its_static_figure_counts_the_types():
     explorer = AttentionExplorer(
         {"one": torch.from_numpy(noise(3, 12))}, torch.randn(9600), (), WORDS, hop=0.05, first=0.025
     )

@@ -31,7 +31,7 @@ def log_probs(utterance):
     return logits.log_softmax(1)
 
 
-def test_the_static_twins_loss_is_the_packages():
+def test_the_static_figures_loss_is_the_packages():
     log_probs, target = spoken("hello", 1.0), torch.tensor([encode("hello")])
     loss = ctc_loss(log_probs[None], target, torch.tensor([FRAMES]), torch.tensor([5])).item()
     assert f"P = {math.exp(-loss):.3g}, a loss of {loss:.2f} nats" in CTCExplorer().alt

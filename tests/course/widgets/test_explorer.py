@@ -31,7 +31,7 @@ def test_an_error_in_drawing_is_shown_and_raised(explorer):
     assert "<pre role='alert'>ZeroDivisionError" in explorer.view.value
 
 
-def test_it_carries_its_static_twin(explorer):
+def test_it_carries_its_static_figure(explorer):
     data, metadata = explorer._repr_mimebundle_()
     assert data["image/png"] == explorer.png
     assert data["text/plain"] == metadata["image/png"]["alt"] == explorer.alt

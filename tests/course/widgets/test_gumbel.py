@@ -17,7 +17,7 @@ def test_the_counted_shares_are_close_to_the_softmax():
     torch.testing.assert_close(shares, logits.softmax(0), atol=0.05, rtol=0)
 
 
-def test_the_static_twin_says_what_is_chosen_how_softly_and_how_often():
+def test_the_static_figure_says_what_is_chosen_how_softly_and_how_often():
     alt = GumbelExplorer().alt
     assert alt.startswith("Draw 1 chooses entry ")
     softmax = torch.tensor(LOGITS).softmax(0)

@@ -6,7 +6,7 @@ from w2v2_teach.course.widgets import masking
 from w2v2_teach.masking import span_mask
 
 
-def test_the_static_twin_says_what_is_drawn():
+def test_the_static_figure_says_what_is_drawn():
     explorer = masking.MaskingExplorer()
     assert explorer.alt.startswith("p = 0.065, M = 10, T = 249. Asked for, p·M: 65%; ")
     assert "formula, 1 − (1 − p)^M: 48.9%; masked: 48.9%" in explorer.alt

@@ -9,8 +9,8 @@ from w2v2_teach.course.widgets.speakers import LEAST, MOST, SHARES, STEP, share_
 
 @pytest.fixture(scope="module")
 def trials():
-    rng = np.random.default_rng(0)
-    scores = np.concatenate([rng.normal(0.6, 0.15, 300), rng.normal(0.1, 0.2, 900)]).clip(-1, 1)
+    generator = np.random.default_rng(0)
+    scores = np.concatenate([generator.normal(0.6, 0.15, 300), generator.normal(0.1, 0.2, 900)]).clip(-1, 1)
     return Trials(scores, np.arange(1200) < 300)
 
 

@@ -1,4 +1,4 @@
-"""The static twins of the explorers of codes and attention: what they show before anyone has touched them."""
+"""The static figures of the explorers of codes and attention: what they show before anyone has touched them."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -1,1 +1,1 @@
-"""The explorers: views that a reader plays with. Each has a static twin, a picture that is there without a kernel."""
+"""The explorers: views that a reader plays with. Each has a static figure, a picture that is there without a kernel."""

@@ -53,10 +53,10 @@ def intervals(of: Sequence[Interval]) -> list[tuple[float, float, str]]:
 
 
 class BrowserExplorer(StaticFigure, anywidget.AnyWidget):
-    """An explorer with its static twin. A subclass sets `_esm` to `script(…)`, `_css` to `style(…)`, and its traits.
+    """An explorer with its static figure. A subclass sets `_esm` to `script(…)`, `_css` to `style(…)`, and its traits.
 
     Args:
-        figure: the twin.
+        figure: the static figure.
         alt: what there is to see, in words.
         traits: what is sent to the browser.
     """
@@ -67,5 +67,5 @@ class BrowserExplorer(StaticFigure, anywidget.AnyWidget):
 
     @cached_property
     def png(self) -> bytes:
-        """The twin as a picture: drawn when a notebook asks for it, which costs more than all the rest."""
+        """The static figure as PNG, drawn only when a notebook asks for it, because drawing is the slowest step."""
         return png(self.figure)

@@ -15,7 +15,7 @@ from w2v2_teach.course.widgets.static_figure import StaticFigure
 
 
 class Explorer(StaticFigure, widgets.VBox):
-    """Controls above a figure. Its static twin, the first figure, stands in the notebook for readers without a kernel.
+    """Controls above a figure; the first one is the static figure, for readers without a kernel.
 
     Args:
         draw: takes one keyword per control; returns the figure and a sentence that says what there is to see.
