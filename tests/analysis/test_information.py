@@ -53,6 +53,13 @@ def test_entropy_by_hand():
     assert entropy(np.array([0, 9, 0])) == 0
 
 
+def test_entropy_along_an_axis_is_that_of_each_row():
+    counts = np.array([[1, 1, 0], [0, 2, 0], [1, 1, 1]])
+    assert entropy(counts, axis=1) == pytest.approx([entropy(row) for row in counts])
+    assert entropy(counts, axis=0) == pytest.approx([entropy(column) for column in counts.T])
+    assert entropy(counts / counts.sum(), axis=None) == pytest.approx(entropy(counts))
+
+
 def test_pnmi_by_hand():
     # H(phone) = ln 2; knowing the code leaves half of the frames with one of two phones: ln 2 / 2 is explained
     assert pnmi("a a a b b b".split(), [0, 1, 1, 1, 1, 2]) == pytest.approx(1 / 3)
