@@ -139,7 +139,8 @@ def test_evaluation_says_what_each_objective_is_about(little):
     assert {"token_loss", "accuracy", "repeat_accuracy", "pnmi", "usage_perplexity"} <= joint.evaluate().keys()
     assert joint.model.training
     continuous = make(PretrainingVariant, little, replace(CONFIG, quantize_targets=False))
-    assert continuous.evaluate().keys() == {"contrastive_loss", "accuracy", "masked_frames"}
+    metrics = {"contrastive_loss", "accuracy", "chance_loss", "chance_accuracy", "masked_frames"}
+    assert continuous.evaluate().keys() == metrics
     assert "pnmi" in make(PretrainingVariant, little, CONFIG).evaluate()
 
 
