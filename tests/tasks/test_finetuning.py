@@ -320,7 +320,7 @@ def test_a_run_is_told_by_task_model_and_speech(task, little):
 @pytest.mark.parametrize(
     ("changes", "complaint"),
     [
-        ({"crop_seconds": 0.0}, "crop_seconds is 0.0; it must be more than 0."),
+        ({"crop_seconds": 0.0}, "crop_seconds is 0.0; it must be 0.025 s or more."),
         ({"unfreeze_every": -1}, "unfreeze_every is -1; it must be 0 or more."),
         ({"rate_decay": 0.0}, r"rate_decay is 0.0; it must be in (0, 1]."),
         ({"dropout": 1.5}, r"dropout is 1.5; it must be in [0, 1]."),

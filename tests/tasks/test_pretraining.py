@@ -296,8 +296,8 @@ def test_evaluation_measures_dev_and_leaves_the_model_in_training(little):
     task = little.task()
     metrics = task.evaluate()
     assert metrics.keys() == {
-        *("contrastive_loss", "accuracy", "masked_frames"),
-        *("usage_perplexity", "pnmi", "code_tuples"),
+        *("contrastive_loss", "chance_loss", "accuracy", "chance_accuracy", "masked_frames"),
+        *("usage_perplexity", "pnmi", "pnmi_shuffled", "code_tuples"),
     }
     assert task.model.training
     assert task.evaluate() == metrics
