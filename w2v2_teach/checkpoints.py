@@ -212,7 +212,8 @@ def _hub_file(name: str, candidates: tuple[str, ...], download: bool) -> Path:
 
     shipped = ", ".join(sorted(path.name for path in SHIPPED.iterdir() if path.is_dir()))
     unknown = CheckpointError(
-        f"{name} is neither a folder, a checkpoint of the course ({shipped}), nor a hub id such as facebook/wav2vec2-base."
+        f"{name} is neither a folder, a checkpoint of the course ({shipped}), nor a hub id such as "
+        "facebook/wav2vec2-base."
     )
     if "/" not in name:
         raise unknown
