@@ -210,11 +210,18 @@ def _hub_file(name: str, candidates: tuple[str, ...], download: bool) -> Path:
     from huggingface_hub import hf_hub_download  # only here: a model that is on this machine needs no hub
     from huggingface_hub.errors import EntryNotFoundError, HFValidationError, LocalEntryNotFoundError
 
+    shipped = ", ".join(sorted(path.name for path in SHIPPED.iterdir() if path.is_dir()))
+    unknown = CheckpointError(
+        f"{name} is neither a folder, a checkpoint of the course ({shipped}), nor a hub id such as "
+        "facebook/wav2vec2-base."
+    )
+    if "/" not in name:
+        raise unknown
     for file in candidates:
         try:
             return Path(hf_hub_download(name, file, local_files_only=not download))
         except HFValidationError as error:
-            raise CheckpointError(f"{name} is neither a folder nor a hub id such as facebook/wav2vec2-base.") from error
+            raise unknown from error
         except LocalEntryNotFoundError as error:  # not in the cache, and the hub not asked or not reached
             if download:
                 raise CheckpointError(

@@ -285,7 +285,8 @@ class Trainer:
         )
 
     def _what_is_kept(self) -> str:
-        return "No state is kept." if self.folder is None else f"The last state is in {self.folder.state_file}."
+        is_saved = self.folder is not None and self.folder.state_file.exists()
+        return f"The last state is in {self.folder.state_file}." if is_saved else "No state is kept."
 
     def _how_to_resume(self) -> str:
         done = f"stopped after update {self.update} of {self.settings.updates}"
