@@ -14,7 +14,7 @@ from w2v2_teach.training.run_folder import RunFolder
 SETTINGS = "--batch-size 4 --updates 40 --warmup-updates 1 --log-every 1 --save-every 40 --evaluate-every 40".split()
 COMMANDS = {
     "pretrain": ["pretrain", "--preset", "micro", "--crop-seconds", "0.2", *SETTINGS],
-    "finetune": ["finetune", "asr", "--start-from", "scratch", "--hold-updates", "0", *SETTINGS],
+    "finetune": ["finetune", "asr", "--from", "scratch", "--hold-updates", "0", *SETTINGS],
 }
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
