@@ -14,7 +14,7 @@ CODE := w2v2_teach tests tools benchmarks data notebooks conftest.py
 # Two files at a time; a file's tests, and a notebook's cells, stay in order.
 PYTEST := $(BIN)/python -m pytest --numprocesses=2 --dist=loadfile
 
-.PHONY: help lab unit test lint lint-js format notebooks html parity speed pretraining_step label_efficiency recipes objectives speakers keywords explorers clean
+.PHONY: help lab unit test lint lint-js format notebooks html parity speed pretraining_step label_efficiency recipes pretraining_designs objectives speakers keywords explorers clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -59,11 +59,12 @@ html: $(INSTALLED) ## a page of each notebook, for readers without Jupyter: make
 parity: ## compare every stage with transformers, weights copied
 speed: ## compare the model's speed with transformers'
 pretraining_step: ## compare whole updates of pre-training with transformers'
+pretraining_designs: ## compare designs of TINY on human and synthetic speech (hours)
 objectives: ## pre-train with each objective and measure what was learned (hours)
 speakers: ## train and measure speaker verification (minutes)
 keywords: ## train and measure keyword spotting (hours)
 explorers: ## measure how fast the explorers open and answer
-parity speed pretraining_step objectives speakers keywords explorers: $(INSTALLED)
+parity speed pretraining_step pretraining_designs objectives speakers keywords explorers: $(INSTALLED)
 	$(BIN)/python benchmarks/$@.py $(ARGS)
 
 label_efficiency: $(INSTALLED) ## measure what pre-training is worth in minutes of labels (hours)

@@ -14,7 +14,8 @@ from w2v2_teach.quantizer import perplexity
 from w2v2_teach.speech.audio import normalize
 from w2v2_teach.speech.by_name import JoinedCorpus
 from w2v2_teach.speech.corpora import Corpus
-from w2v2_teach.tasks.pretraining import RECIPES, CropDataset, Crops, PretrainingSettings, rows_of_each
+from w2v2_teach.tasks.crops import CropDataset, Crops, rows_of_each
+from w2v2_teach.tasks.pretraining import RECIPES, PretrainingSettings
 from w2v2_teach.training.batches import KEPT_HOURS
 from w2v2_teach.training.distributed import own_share
 from w2v2_teach.training.settings import SettingsError
@@ -137,6 +138,22 @@ def test_several_corpora_share_a_batch(little):
     heard = [dataset[update].ids for update in range(8)]
     assert all(sum(key in [u.id for u in parts[0]] for key in ids) == 1 for ids in heard)
     assert sorted(key for ids in heard[:4] for key in ids[:1]) == [u.id for u in parts[0]], "an epoch of its own"
+
+
+def test_speed_changes_what_is_heard_and_not_how_long(little):
+    plain = crop_dataset(little.train, little.settings(crop_seconds=0.1))
+    varied = crop_dataset(little.train, little.settings(crop_seconds=0.1, speed=0.5))
+    peaks = []  # Hz
+    for update in range(6):
+        x, ids = varied[update]
+        assert x.shape == (4, 1_600)
+        assert ids == plain[update].ids
+        peaks += (torch.fft.rfft(x).abs().argmax(dim=1) * 10).tolist()
+    assert max(peaks) > 1_300, "the corpus has 300 and 1200 Hz"
+    assert any(abs(hz - 1_200) > 100 and abs(hz - 300) > 60 for hz in peaks)
+    whole = crop_dataset(little.train, little.settings(crop_seconds=9.0, speed=0.5))
+    x, ids = whole[0]
+    assert x.shape[1] == int(min(little.train[key].num_samples for key in ids) / 1.5)
 
 
 @pytest.mark.parametrize(

@@ -25,8 +25,9 @@ from w2v2_teach.objectives import (
 from w2v2_teach.quantizer import gumbel_noise, one_hot, perplexity
 from w2v2_teach.speech.batching import padded_batches
 from w2v2_teach.speech.corpora import Corpus
+from w2v2_teach.tasks.crops import Crops
 from w2v2_teach.tasks.evaluation import contrastive_metrics
-from w2v2_teach.tasks.pretraining import Crops, Pretraining, PretrainingSettings
+from w2v2_teach.tasks.pretraining import Pretraining, PretrainingSettings
 from w2v2_teach.training.distributed import mean_over_processes, own_share
 from w2v2_teach.training.settings import SettingsError
 from w2v2_teach.training.task import Losses, UpdateInputs

@@ -4,24 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.data import Dataset
 
 from w2v2_teach.analysis.codebooks import codebook_metrics
 from w2v2_teach.checkpoints import CheckpointError, Pretrained
 from w2v2_teach.config import SAMPLE_RATE, Wav2Vec2Config
-from w2v2_teach.feature_encoder import receptive_field
 from w2v2_teach.losses import feature_penalty, sample_negatives
 from w2v2_teach.masking import time_mask
 from w2v2_teach.model import Wav2Vec2ForPreTraining, Wav2Vec2ForPreTrainingOutput
 from w2v2_teach.quantizer import gumbel_noise, perplexity
 from w2v2_teach.speech.corpora import Corpus
+from w2v2_teach.tasks.crops import CropDataset, Crops, samples_for
 from w2v2_teach.tasks.evaluation import contrastive_metrics
-from w2v2_teach.training.batches import UpdateBatches
 from w2v2_teach.training.distributed import mean_over_processes, own_share
 from w2v2_teach.training.schedules import gumbel_temperature
 from w2v2_teach.training.settings import ADAM, SettingsError, TrainingSettings, setting
@@ -35,6 +32,7 @@ class PretrainingSettings(TrainingSettings):
     shares: tuple[float, ...] = setting(
         (), "share of a batch that each corpus gives, in their order; equal if not given"
     )
+    speed: float = setting(0.0, "how far a crop's speed, and with it its pitch, may change: 0.1 for 10 % up or down")
     crop_seconds: float = setting(15.6, "longest piece of an utterance that is heard at once, in seconds")
     temperature_start: float = setting(2.0, "Gumbel temperature of the first update")
     temperature_decay: float = setting(0.999995, "factor on it after every update")
@@ -48,6 +46,7 @@ class PretrainingSettings(TrainingSettings):
         self.require("shares", all(share > 0 for share in self.shares), "more than 0 each")
         for name in ("crop_seconds", "temperature_start", "temperature_min"):
             self.require(name, getattr(self, name) > 0, "more than 0")
+        self.require("speed", 0 <= self.speed < 1, "in [0, 1)")
         self.require("temperature_decay", 0 < self.temperature_decay <= 1, "in (0, 1]")
         for name in ("encoder_gradient", "feature_penalty"):
             self.require(name, getattr(self, name) >= 0, "0 or more")
@@ -89,81 +88,6 @@ RECIPES = {
         save_every=600,
     ),
 }
-
-
-class Crops(NamedTuple):
-    """This process's share of the batch of one update."""
-
-    input_values: Tensor  # (B, L), pieces of normalized waveforms, all of one length: no padding
-    ids: list[str]  # B, the utterances they come from
-
-
-class CropDataset(Dataset):
-    """Item u is the batch of update u: utterances of similar length, each cropped at a place drawn anew.
-
-    A batch is cropped to its shortest utterance, or to `crop_seconds`, so that nothing is padded (as in fairseq).
-    Utterances with fewer than `min_frames` frames are left out, and so is an epoch's last, incomplete batch. Of several
-    joined corpora each gives its share of every batch, and has epochs of its own.
-
-    Raises:
-        SettingsError: a corpus does not fill its rows of one batch, or a crop has fewer than `min_frames` frames.
-    """
-
-    def __init__(self, corpus: Corpus, config: Wav2Vec2Config, settings: PretrainingSettings, min_frames: int) -> None:
-        self.settings = settings
-        self.share = own_share(settings.batch_size)  # now: the loader's workers belong to no process group
-        shortest = samples_for(config, min_frames)
-        self.crop = round(settings.crop_seconds * SAMPLE_RATE)  # samples
-        if self.crop < shortest:
-            raise SettingsError(
-                f"crop_seconds is {settings.crop_seconds}; it must be at least {shortest / SAMPLE_RATE:.3f}, "
-                f"which makes {min_frames} frames."
-            )
-        self.parts = []
-        for part, rows in zip(corpus.parts, rows_of_each(len(corpus.parts), settings), strict=True):
-            utterances = [utterance for utterance in part if utterance.num_samples >= shortest]
-            if len(utterances) < rows:
-                raise SettingsError(
-                    f"{part.name} has {len(utterances)} utterances of {shortest / SAMPLE_RATE:.3f} s or more; "
-                    f"batch_size={settings.batch_size} asks for more."
-                )
-            self.parts.append(UpdateBatches(utterances, replace(settings, batch_size=rows)))
-
-    def __len__(self) -> int:
-        return self.settings.updates
-
-    def __getitem__(self, update: int) -> Crops:
-        generator = np.random.default_rng([self.settings.seed, update])
-        drawn = [(part, index) for part in self.parts for index in part.indices(update)]  # B
-        length = min(self.crop, *(part.utterances[i].num_samples for part, i in drawn))  # L
-        starts = [generator.integers(part.utterances[i].num_samples - length + 1) for part, i in drawn]
-        own = list(zip(drawn, starts, strict=True))[self.share]
-        crops = [part.waveform(i, start, length) for (part, i), start in own]
-        return Crops(torch.stack(crops), [part.utterances[i].id for (part, i), _ in own])
-
-
-def samples_for(config: Wav2Vec2Config, frames: int) -> int:
-    """The length in samples of the shortest waveform from which the feature encoder makes so many frames."""
-    field = receptive_field(config)[-1]
-    return field.samples + (frames - 1) * field.hop
-
-
-def rows_of_each(corpora: int, settings: PretrainingSettings) -> list[int]:
-    """How many rows of a batch each corpus gives: its share, to the nearest whole row; without shares, all the same.
-
-    Raises:
-        SettingsError: not one share for each corpus, or one that comes to no row.
-    """
-    shares = np.array(settings.shares or [1.0] * corpora)
-    if len(shares) != corpora:
-        raise SettingsError(
-            f"shares={settings.shares} are {len(shares)}; it must be one for each of {corpora} corpora."
-        )
-    ends = np.rint(shares.cumsum() / shares.sum() * settings.batch_size).astype(int)  # where each corpus' rows end
-    rows = np.diff(ends, prepend=0).tolist()
-    if min(rows) < 1:
-        raise SettingsError(f"shares={settings.shares} of batch_size={settings.batch_size} leave a corpus no row.")
-    return rows
 
 
 class Pretraining:
