@@ -1,4 +1,4 @@
-"""What a pre-trained model knows of speakers that it has never heard."""
+"""Evaluation of a pre-trained model on held-out speakers."""
 
 from __future__ import annotations
 
@@ -63,12 +63,12 @@ def even_attention_cost(model: Wav2Vec2ForPreTraining, corpus: Corpus) -> float:
 
 
 class Speech(NamedTuple):
-    """What a pre-trained model is measured on: people whom it has not heard, but for `learn`."""
+    """The corpora for the evaluation of a pre-trained model, by held-out speakers except for `learn`."""
 
-    learn: Corpus  # by other people: what clusters and phone probes are learned from; with phone times
+    learn: Corpus  # with phone times, by other speakers than `human`: to train clusters and phone probes
     human: Corpus  # with phone times
     toy: Corpus  # with phone times
-    digits: Corpus  # one spoken digit a recording, by several people
+    digits: Corpus  # recordings of single digits, by several human speakers
 
 
 def evaluate_pretrained(model: Wav2Vec2ForPreTraining, speech: Speech) -> dict[str, dict[str, Any]]:
@@ -87,8 +87,8 @@ def evaluate_pretrained(model: Wav2Vec2ForPreTraining, speech: Speech) -> dict[s
     learn, human, digits = (yardstick_outputs(part) for part in (speech.learn, speech.human, speech.digits))
     yardsticks = layer_metrics(learn, human, digits)
     pairs = results["trained"]["human_code_tuples"]
-    found, heard = frame_states(learn, LEARN_FRAMES), frame_states(human)
-    clusters = cluster_phones(found.layers["log-mel"], heard.layers["log-mel"], heard.labels, pairs)
+    train, test = frame_states(learn, LEARN_FRAMES), frame_states(human)
+    clusters = cluster_phones(train.layers["log-mel"], test.layers["log-mel"], test.labels, pairs)
     yardsticks["log-mel, as many clusters as pairs"] = {"clusters": pairs, **_named("cluster_pnmi", clusters)}
     return {**results, "yardsticks": yardsticks}
 
@@ -120,17 +120,17 @@ def _network(model: Wav2Vec2ForPreTraining, speech: Speech) -> dict[str, Any]:
 def layer_metrics(
     learn: Sequence[UtteranceLayers], human: Sequence[UtteranceLayers], digits: Sequence[UtteranceLayers]
 ) -> dict[str, dict[str, float]]:
-    """What each layer says of phones and digits to k-means and to linear probes: layer → measure → number.
+    """PNMI of k-means clusters and accuracy of linear probes for each layer: layer → metric → number.
 
-    Phones: clusters and probe come from `LEARN_FRAMES` frames of `learn`, and are measured on all frames of `human`.
-    Digits: the mean of a recording's frames, told for speakers whom the probe has not heard.
+    Phones: clusters and probe are trained on `LEARN_FRAMES` frames of `learn` and measured on all frames of `human`.
+    Digits: from the mean frame of a recording, on held-out speakers.
     """
-    found, heard, means = frame_states(learn, LEARN_FRAMES), frame_states(human), utterance_means(digits)
+    train, test, means = frame_states(learn, LEARN_FRAMES), frame_states(human), utterance_means(digits)
     texts, speakers = [d.utterance.text for d in digits], [d.utterance.speaker for d in digits]
     return {
         name: {
-            **_named("cluster_pnmi", cluster_phones(found.layers[name], heard.layers[name], heard.labels)),
-            "phone_accuracy": phone_probe(found.layers[name], found.labels, heard.layers[name], heard.labels),
+            **_named("cluster_pnmi", cluster_phones(train.layers[name], test.layers[name], test.labels)),
+            "phone_accuracy": phone_probe(train.layers[name], train.labels, test.layers[name], test.labels),
             "digit_accuracy": float(np.mean(list(linear_probe(means[name], texts, speakers).values()))),
         }
         for name in means
