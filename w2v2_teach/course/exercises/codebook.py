@@ -11,8 +11,7 @@ from w2v2_teach.course.exercises import Exercise, Mistake, not_finite, rounds, w
 
 
 def _counts(unused: bool = True, zeros: bool = True) -> Tensor:
-    """(phones, codes) frames, as whole numbers in float: more codes than phones, every phone met, and every code but
-    one if `unused`."""
+    """(phones, codes) frames, as whole numbers in float: every phone is met, and every code, or all but one."""
     phones, codes = whole(3, 6), whole(6, 9)
     counts = torch.randint(0 if zeros else 1, 40, (phones, codes)).float()
     counts[torch.arange(codes) % phones, torch.arange(codes)] += 20
@@ -53,7 +52,7 @@ def _entropy(counts: Tensor) -> Tensor:
     return -torch.xlogy(p, p).sum()
 
 
-def _naive_entropy(counts: Tensor) -> Tensor:
+def _naive(counts: Tensor) -> Tensor:
     p = counts / counts.sum()
     return -(p * p.log()).sum()
 
@@ -75,7 +74,7 @@ check_pnmi = Exercise(
     hint="I(phone; code) / H(phone), and I = H(phone) + H(code) − H(phone, code).",
     mistakes={
         "Your result is NaN: a cell with count 0 gives 0 · log 0, whose limit is 0. Use `torch.xlogy`.":
-            Mistake(lambda n: 1 + (_entropy(n.sum(0)) - _naive_entropy(n)) / _entropy(n.sum(1)), not_finite),
+            Mistake(lambda n: (_naive(n.sum(1)) + _naive(n.sum(0)) - _naive(n)) / _naive(n.sum(1)), not_finite),
         "This is the mutual information in nats; divide it by the entropy of the phones.": _information,
         "This is the mutual information in bits; divide it by the entropy of the phones.":
             lambda n: _information(n) / math.log(2),

@@ -28,7 +28,7 @@ def attention(q: Tensor, k: Tensor, v: Tensor, frame_mask: Tensor) -> Tensor:
 
 
 def _attention_cases() -> list[tuple[Tensor, ...]]:
-    cases = []
+    cases: list[tuple[Tensor, ...]] = []
     for _ in range(4):
         frames, width = whole(5, 9), whole(10, 20)
         q, k, v = 2 * torch.randn(3, frames, width)
@@ -143,16 +143,6 @@ def pre_norm_layer(x: Tensor, attend: Branch, feed: Branch, norm1: Branch, norm2
     return x + feed(norm2(x))
 
 
-def _post_norm_layer(x: Tensor, attend: Branch, feed: Branch, norm1: Branch, norm2: Branch) -> Tensor:
-    x = norm1(x + attend(x))
-    return norm2(x + feed(x))
-
-
-def _copy_in_the_residual(x: Tensor, attend: Branch, feed: Branch, norm1: Branch, norm2: Branch) -> Tensor:
-    x = norm1(x) + attend(norm1(x))
-    return x + feed(norm2(x))
-
-
 def _layer_case() -> tuple[Any, ...]:
     frames, width = whole(4, 9), whole(4, 9)
     mix, inner = torch.randn(frames, frames), nn.Linear(width, width).requires_grad_(False)
@@ -167,8 +157,10 @@ check_pre_norm_layer = Exercise(
     passed="Right: the stream itself is never normalized, only what each branch reads from it.",
     hint="x plus attention of the normalized x; then the same with feed-forward.",
     mistakes={
-        "This is post-norm: pre-norm normalizes what goes into a branch, not the sum.": _post_norm_layer,
-        "The residual must carry x itself, not its normalized copy.": _copy_in_the_residual,
+        "This is post-norm: pre-norm normalizes what goes into a branch, not the sum.":
+            lambda x, a, f, n, m: m((y := n(x + a(x))) + f(y)),
+        "The residual must carry x itself, not its normalized copy.":
+            lambda x, a, f, n, m: (y := n(x) + a(n(x))) + f(m(y)),
         "The second branch must read the stream after the first has been added.":
             lambda x, a, f, n, m: x + a(n(x)) + f(m(x)),
         "You used one norm twice; each branch has its own.": lambda x, a, f, n, _: pre_norm_layer(x, a, f, n, n),

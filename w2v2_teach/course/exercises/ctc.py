@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 
 import torch
@@ -17,7 +17,7 @@ def _merged(tokens: Sequence[int]) -> list[int]:
     return [token for token, _ in groupby(tokens)]
 
 
-def _without_blanks(tokens: Sequence[int]) -> list[int]:
+def _without_blanks(tokens: Iterable[int]) -> list[int]:
     return [token for token in tokens if token != 0]
 
 

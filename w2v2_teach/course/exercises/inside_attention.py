@@ -62,7 +62,7 @@ def class_ratio(attention: Tensor, asking: Tensor, asked: Tensor) -> Tensor:
 def _class_case() -> tuple[Tensor, ...]:
     frames = whole(8, 14)
     asking, asked = torch.rand(2, frames) < 0.4  # (T,) each
-    asking[:2], asked[1:3] = torch.tensor([True, False]), torch.tensor([False, True])
+    asking[:4], asked[2:5] = torch.tensor([True, True, True, False]), torch.tensor([False, True, True])
     return _maps(frames, frames), asking, asked
 
 

@@ -96,6 +96,8 @@ def contrastive_loss(logits: Tensor) -> Tensor:
 
 def _logits_cases() -> list[tuple[Tensor]]:
     plain, struck, large, plain_again = (5 * torch.randn(whole(3, 8), whole(5, 13)) for _ in range(4))
+    for logits in (plain, large, plain_again):
+        logits[0, 0] = logits[0].max()  # a target that counts in its own sum
     struck[0, 2], struck[1, 1:] = -math.inf, -math.inf  # one distractor, and all of them, equal the target
     return [(plain,), (struck,), (large + 300,), (plain_again,)]  # e³⁰⁰ is more than a float holds
 

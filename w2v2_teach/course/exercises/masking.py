@@ -77,13 +77,6 @@ def longest_span(mask: Tensor) -> int:
     return max(_stretches(mask), default=0)
 
 
-def _forgets_the_end(mask: Tensor) -> int:
-    longest = current = 0
-    for hidden in mask.tolist():
-        longest, current = (longest, current + 1) if hidden else (max(longest, current), 0)
-    return longest
-
-
 def _mask_cases() -> list[tuple[Tensor]]:
     # in the first two every mistake gives a number of its own
     rows = ["0" + "11" + 9 * "0" + "1111111" + "00" + "11111" + "0", "11" + 10 * "0" + "1111" + "00" + "11111111"]
@@ -98,7 +91,8 @@ check_longest_span = Exercise(
     mistakes={
         "This counts all masked frames; the longest unbroken stretch is wanted.": lambda mask: mask.sum(),
         "This counts the stretches; how long is the longest?": lambda mask: len(_stretches(mask)),
-        "A stretch that reaches the last frame is overlooked.": _forgets_the_end,
+        "A stretch that reaches the last frame is overlooked.":
+            lambda mask: max(map(len, _digits(mask).split("0")[:-1]), default=0),
         "One too few: from frame a to frame b there are b − a + 1 of them.": lambda mask: longest_span(mask) - 1,
         "This is the longest visible stretch.": lambda mask: longest_span(~mask),
         "This is the first stretch, not the longest.": lambda mask: [*_stretches(mask), 0][0],

@@ -59,16 +59,6 @@ def _with_padding(x: Tensor) -> Tensor:
     return torch.cat([x.mean(dim=1), x.std(dim=1, correction=0)], dim=1)
 
 
-def _variance_behind(x: Tensor, mask: Tensor) -> Tensor:
-    mean, deviation = _halves(x, mask)
-    return torch.cat([mean, deviation**2], dim=1)
-
-
-def _root_mean_square_behind(x: Tensor, mask: Tensor) -> Tensor:
-    mean, deviation = _halves(x, mask)
-    return torch.cat([mean, (mean**2 + deviation**2).sqrt()], dim=1)
-
-
 def _frames_case() -> tuple[Tensor, Tensor]:
     B, T, D = whole(3, 6), whole(9, 12), whole(3, 6)
     mask = torch.arange(T) < torch.randint(3, T, (B, 1))  # (B, T)
@@ -82,12 +72,14 @@ check_statistics = Exercise(
         "Padding is counted as if it were speech: use the mask.": lambda x, _: _with_padding(x),
         "Padding counts as zeros: divide by the number of real frames, not by T.":
             lambda x, mask: _with_padding(x * mask[:, :, None]),
-        "This is the variance; its root is the standard deviation.": _variance_behind,
+        "This is the variance; its root is the standard deviation.":
+            lambda x, mask: torch.cat([(both := _halves(x, mask))[0], both[1] ** 2], dim=1),
         "The standard deviation divides by the number of frames here, not by one less.":
             lambda x, mask: torch.cat(_halves(x, mask, correction=1), dim=1),
         "Mean first, then standard deviation.": lambda x, mask: torch.cat(_halves(x, mask)[::-1], dim=1),
         "Only the mean: the standard deviation stands behind it.": lambda x, mask: _halves(x, mask)[0],
-        "√(mean of x²) is not the standard deviation: subtract the mean first.": _root_mean_square_behind,
+        "√(mean of x²) is not the standard deviation: subtract the mean first.":
+            lambda x, mask: torch.cat([(both := _halves(x, mask))[0], (both[0] ** 2 + both[1] ** 2).sqrt()], dim=1),
     },
 )  # fmt: skip
 
@@ -114,7 +106,7 @@ def _of_the_decided(scores: Tensor, is_same: Tensor, threshold: float) -> tuple[
 def _pairs_cases() -> list[tuple[Tensor, Tensor, float]]:
     cases = []
     for round_ in range(4):
-        P = whole(20, 40)
+        P = whole(40, 60)
         is_same = torch.rand(P) < 0.3
         is_same[:3], is_same[3:6] = True, False
         scores = (torch.randn(P) + 1.5 * is_same).mul(4).round().div(4)  # some scores equal the threshold

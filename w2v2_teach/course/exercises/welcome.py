@@ -94,12 +94,8 @@ Shapes = tuple[Shape, Shape, Shape]
 
 def shapes(config: Wav2Vec2Config, batch: int, samples: int) -> Shapes:
     """The shapes of z, of c and of the code logits."""
-    frames, groups, entries = (
-        config.frame_lengths(samples),
-        config.num_codevector_groups,
-        config.num_codevectors_per_group,
-    )
-    return (batch, frames, config.conv_dim[-1]), (batch, frames, config.hidden_size), (batch, frames, groups, entries)
+    T, G, V = config.frame_lengths(samples), config.num_codevector_groups, config.num_codevectors_per_group
+    return (batch, T, config.conv_dim[-1]), (batch, T, config.hidden_size), (batch, T, G, V)
 
 
 def _three_shapes(answer: Answer, *case: Any) -> list[tuple[Any, ...]]:
