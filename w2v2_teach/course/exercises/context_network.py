@@ -28,7 +28,7 @@ def attention(q: Tensor, k: Tensor, v: Tensor, frame_mask: Tensor) -> Tensor:
 
 
 def _attention_cases() -> list[tuple[Tensor, ...]]:
-    cases = []
+    cases: list[tuple[Tensor, ...]] = []
     for _ in range(4):
         frames, width = whole(5, 9), whole(10, 20)
         q, k, v = 2 * torch.randn(3, frames, width)

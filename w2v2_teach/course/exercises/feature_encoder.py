@@ -163,7 +163,8 @@ def _stack(answer: Answer) -> Any:
 
 
 def _field_hop(stack: Any) -> tuple[int, int]:
-    return field_and_hop(*stack, (1,) * len(stack[0]))
+    kernels, strides = stack
+    return field_and_hop(kernels, strides, (1,) * len(kernels))
 
 
 check_design_stack = Exercise(

@@ -53,14 +53,15 @@ check_trapezoid = Exercise(
         "The hold is missing: the rate stays at its peak for `hold` updates before it falls.":
             lambda u, warmup, _, updates, floor: trapezoid(u, warmup, 0, updates, floor),
         "`hold` counts from the end of the warm-up, not from update 0: the fall begins at warmup + hold.":
-            lambda u, warmup, hold, *rest: trapezoid(u, warmup, max(hold - warmup, 0), *rest),
+            lambda u, warmup, hold, updates, floor: trapezoid(u, warmup, max(hold - warmup, 0), updates, floor),
         "The rate jumps where the fall begins: it takes the updates that are left, updates − warmup − hold.":
             _falls_over_all,
-        "The floor is missing: the rate begins and ends at floor · peak.": lambda *case: trapezoid(*case[:4], 0.0),
+        "The floor is missing: the rate begins and ends at floor · peak.":
+            lambda u, warmup, hold, updates, _: trapezoid(u, warmup, hold, updates, 0.0),
         "The floor is added on top, so that the peak is too high: from floor to 1 it is only 1 − floor.":
-            lambda *case: trapezoid(*case[:4], 0.0) + case[4],
+            lambda u, warmup, hold, updates, floor: trapezoid(u, warmup, hold, updates, 0.0) + floor,
         "You cut the rate off at the floor; the lines lead to it: floor + (1 − floor) · height.":
-            lambda *case: max(trapezoid(*case[:4], 0.0), case[4]),
+            lambda u, warmup, hold, updates, floor: max(trapezoid(u, warmup, hold, updates, 0.0), floor),
     },
 )  # fmt: skip
 

@@ -141,7 +141,8 @@ check_mix = Exercise(
     mistakes={
         "That is noise alone: add the scaled noise to the speech.": lambda s, n, db: mix(s, n, db) - s,
         "Leave the speech as it is: only the noise is scaled.": lambda s, n, db: mix(n, s, -db),
-        "You scaled the amplitude by a ratio of powers: take its square root.": lambda *case: _gained(*case, power=1),
+        "You scaled the amplitude by a ratio of powers: take its square root.":
+            lambda s, n, db: _gained(s, n, db, power=1),
         "The sign is turned round: more dB means less noise.": lambda s, n, db: mix(s, n, -db),
         "You forgot how loud speech and noise were to begin with: measure their powers.":
             lambda s, n, db: s + 10 ** (-db / 20) * n,
