@@ -281,13 +281,12 @@ class Trainer:
         return (
             f"update {self.update + 1}: the loss is {loss:.3g}. Norms of the latest gradients, this one last: {norms}. "
             f"Utterances of the batch: {', '.join(ids)}. The weights are still those of update {self.update}. "
-            f"{self._what_is_kept()} "
-            "A lower learning rate, a longer warm-up or clip_grad_norm may help."
+            f"{self._what_is_kept()} A lower learning rate, a longer warm-up or clip_grad_norm may help."
         )
 
     def _what_is_kept(self) -> str:
-        is_saved = self.folder is not None and self.folder.state_file.exists()
-        return f"The last state is in {self.folder.state_file}." if is_saved else "No state is kept."
+        state_file = None if self.folder is None else self.folder.state_file
+        return f"The last state is in {state_file}." if state_file and state_file.exists() else "No state is kept."
 
     def _how_to_resume(self) -> str:
         done = f"stopped after update {self.update} of {self.settings.updates}"
