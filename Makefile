@@ -29,10 +29,11 @@ unit: $(INSTALLED) ## the quick tests, at most 3 minutes: no notebooks, no brows
 test: $(INSTALLED) lint ## everything: lint, all tests, all notebooks, the browser; one file: make test ARGS=tests/test_model.py
 	$(PYTEST) $(ARGS)
 
-lint: $(INSTALLED) lint-js ## check style, imports, declared dependencies, and the JavaScript where there is Node
+lint: $(INSTALLED) lint-js ## check style, imports, types, declared dependencies, and the JavaScript where there is Node
 	$(BIN)/ruff check $(CODE)
 	$(BIN)/ruff format --check $(CODE)
 	$(BIN)/lint-imports --no-logo --no-cache
+	$(BIN)/mypy
 	$(BIN)/deptry --no-ansi w2v2_teach notebooks
 	$(BIN)/deptry --no-ansi tests tools benchmarks data --exclude '\.venv' --ignore DEP002,DEP004
 

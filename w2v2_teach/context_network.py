@@ -41,6 +41,7 @@ class ConvPositionalEmbedding(nn.Module):
         padding = kernel - 1 if config.causal else kernel // 2  # at both ends; what is too much is cut off on the right
         conv = nn.Conv1d(width, width, kernel, padding=padding, groups=config.num_conv_pos_embedding_groups)
         nn.init.normal_(conv.weight, std=(4 / (kernel * width)) ** 0.5)
+        assert conv.bias is not None  # a convolution has one unless told otherwise
         nn.init.zeros_(conv.bias)
         self.conv = weight_norm(conv, dim=2)  # one length g for each of the kernel's positions
         self.activation = ACTIVATIONS[config.feat_extract_activation]()

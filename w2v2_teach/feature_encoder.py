@@ -27,7 +27,7 @@ class ConvLayer(nn.Module):
         self.conv = _convolution(config, index)
         channels = config.conv_dim[index]
         if config.feat_extract_norm == "layer":
-            self.layer_norm = ChannelNorm(channels)
+            self.layer_norm: nn.Module = ChannelNorm(channels)
         elif index == 0:  # one group per channel: its mean and variance run over the whole utterance
             self.layer_norm = nn.GroupNorm(num_groups=channels, num_channels=channels)
         else:
@@ -161,8 +161,9 @@ def measured_receptive_field(config: Wav2Vec2Config, frame: int = 3) -> range:
         x = torch.randn(1, (frame + 2) * whole.hop + whole.samples, dtype=torch.float64)  # (1, L)
         direction = torch.randn(config.conv_dim[-1], dtype=torch.float64)  # (C,)
         x.requires_grad_()
-        (encoder(x)[0, frame] @ direction).backward()  # a plain sum would not do: after a layer norm it is constant
-    touched = x.grad[0].nonzero().flatten()  # indices of the samples with a gradient
+        seen = encoder(x)[0, frame] @ direction  # a plain sum would not do: after a layer norm it is constant
+        (gradient,) = torch.autograd.grad(seen, x)  # (1, L)
+    touched = gradient[0].nonzero().flatten()  # indices of the samples with a gradient
     return range(int(touched[0]), int(touched[-1]) + 1)
 
 

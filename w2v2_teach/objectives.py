@@ -73,11 +73,12 @@ class Wav2Vec2ForNextStep(Pretrained):
         self.config = config
         self.wav2vec2 = Wav2Vec2Model(config)
         width, channels = config.hidden_size, config.conv_dim[-1]  # D, C
-        self.predictors = nn.ModuleList(nn.Linear(width, channels) for _ in config.prediction_steps)
+        predictors = [nn.Linear(width, channels) for _ in config.prediction_steps]
         # Random predictions cost more than 0, and the quickest way to make them cheaper is to make all frames alike.
-        for predict in self.predictors:
+        for predict in predictors:
             nn.init.zeros_(predict.weight)
             nn.init.zeros_(predict.bias)
+        self.predictors = nn.ModuleList(predictors)
 
     def forward(self, input_values: Tensor, negatives: Tensor, attention_mask: Tensor | None = None) -> NextStepOutput:
         """The losses of one batch. Targets are not detached: their gradient trains the encoder, as in wav2vec.
@@ -95,7 +96,8 @@ class Wav2Vec2ForNextStep(Pretrained):
         for k, predict in zip(self.config.prediction_steps, self.predictors, strict=True):
             before = F.pad(c, (0, 0, k, 0))[:, : c.shape[1]][real]  # (N, D): the context k frames before each frame
             logits[k] = bilinear_logits(predict(before), z, negatives)[time >= k]  # (N_k, K + 1)
-        return NextStepOutput(sum(map(contrastive_loss, logits.values())), logits, output.latents)
+        loss = sum(map(contrastive_loss, logits.values()), start=c.new_zeros(()))
+        return NextStepOutput(loss, logits, output.latents)
 
 
 # --- the next token ---------------------------------------------------------------------------------------------------
@@ -247,7 +249,7 @@ class Wav2Vec2ForPreTrainingVariant(Wav2Vec2ForPreTraining):
         if config.quantize_inputs:
             self.wav2vec2.feature_projection = QuantizedProjection(config)
         if not config.quantize_targets:
-            self.quantizer = NoQuantizer()
+            self.quantizer = NoQuantizer()  # type: ignore[assignment]  # it is called alike
             self.project_q = nn.Linear(config.conv_dim[-1], config.proj_codevector_dim)
 
     def forward(
@@ -261,7 +263,7 @@ class Wav2Vec2ForPreTrainingVariant(Wav2Vec2ForPreTraining):
         noise: Tensor | None = None,
     ) -> Wav2Vec2ForPreTrainingOutput:
         """Arguments, result and errors as in `Wav2Vec2ForPreTraining.forward`."""
-        if self.config.quantize_inputs:
+        if isinstance(self.wav2vec2.feature_projection, QuantizedProjection):
             self.wav2vec2.feature_projection.temperature = temperature
         return super().forward(
             input_values, mask_time_indices, negatives, attention_mask, temperature=temperature, noise=noise

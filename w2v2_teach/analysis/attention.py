@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from w2v2_teach.analysis.information import entropy
+from w2v2_teach.context_network import TransformerLayer
 from w2v2_teach.losses import contrastive_loss, sample_negatives
 from w2v2_teach.masking import time_mask
 from w2v2_teach.model import Wav2Vec2ForPreTraining, Wav2Vec2Model
@@ -151,7 +152,7 @@ def attention_by_class(
             leaves out the effect of distance: neighbors often belong to the same phone.
     """
     classes = tuple(sorted({label for row in labels for label in row}))
-    given, expected, frames = 0.0, 0.0, 0
+    given, expected, frames = np.zeros(()), np.zeros(()), np.zeros((), dtype=int)
     for i, (weights, row) in enumerate(zip(maps, labels, strict=True)):
         member = (np.asarray(row)[:, None] == np.array(classes)).astype(float)  # (T, classes)
         even = np.full((len(member), len(member)), 1 / len(member)) if against is None else np.asarray(against[i])
@@ -188,7 +189,7 @@ def rollout(attentions: ArrayLike) -> np.ndarray:
     is given half of the weight, 0.5 A + 0.5 I, and layers are multiplied. Values, feed-forward layers and the norms of
     the residual's two summands are ignored.
     """
-    mixed = []
+    mixed: list[np.ndarray] = []
     for weights in np.asarray(attentions, dtype=np.float64).mean(axis=1):  # (T, T)
         step = 0.5 * weights + 0.5 * np.eye(len(weights))
         step /= step.sum(axis=-1, keepdims=True)
@@ -212,7 +213,7 @@ def without_heads(model: Wav2Vec2Model, heads: Iterable[tuple[int, int]]) -> Ite
     """
     with ExitStack() as stack:
         for layer, head in heads:
-            attention = model.encoder.layers[layer].attention
+            attention = cast(TransformerLayer, model.encoder.layers[layer]).attention
             if not 0 <= head < attention.num_heads:
                 raise IndexError(f"head {head} of layer {layer}: there are {attention.num_heads}, counted from 0")
             width = attention.out_proj.in_features // attention.num_heads  # D/H
@@ -235,7 +236,8 @@ def even_attention(model: Wav2Vec2Model) -> Iterator[None]:
     """
     with ExitStack() as stack:
         for layer in model.encoder.layers:
-            stack.callback(layer.attention.q_proj.register_forward_hook(_zeros).remove)
+            attention = cast(TransformerLayer, layer).attention
+            stack.callback(attention.q_proj.register_forward_hook(_zeros).remove)
         yield
 
 

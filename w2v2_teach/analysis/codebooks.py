@@ -13,10 +13,12 @@ from torch import Tensor
 from w2v2_teach.analysis.information import entropy, explained_phones
 from w2v2_teach.feature_encoder import frame_times
 from w2v2_teach.model import Wav2Vec2ForPreTraining
+from w2v2_teach.objectives import Wav2Vec2ForJointNextToken
 from w2v2_teach.speech.batching import for_each_utterance
 from w2v2_teach.speech.corpora import Corpus
 from w2v2_teach.speech.intervals import frame_labels
 
+QuantizingModel = Wav2Vec2ForPreTraining | Wav2Vec2ForJointNextToken  # they have `codes`
 PHONE_CLASSES = {
     "vowel": "AA AE AH AO AW AY EH ER EY IH IY OW OY UH UW",
     "stop": "B D G K P T",
@@ -39,7 +41,7 @@ def phone_class(label: str) -> str:
     return CLASS_OF[label]
 
 
-def frame_codes(model: Wav2Vec2ForPreTraining, corpus: Corpus) -> list[np.ndarray]:
+def frame_codes(model: QuantizingModel, corpus: Corpus) -> list[np.ndarray]:
     """The codes of each utterance, (T, G) each, in the order of the corpus; leaves the model in evaluation mode."""
 
     def real_frames(x: Tensor, attention_mask: Tensor) -> list[np.ndarray]:
@@ -71,7 +73,7 @@ class CodedCorpus:
         return np.split(values, np.flatnonzero(np.diff(self.utterances)) + 1)
 
 
-def corpus_codes(model: Wav2Vec2ForPreTraining, corpus: Corpus) -> CodedCorpus:
+def corpus_codes(model: QuantizingModel, corpus: Corpus) -> CodedCorpus:
     """The codes of all frames of a corpus, without Gumbel noise; leaves the model in evaluation mode."""
     codes = frame_codes(model, corpus)  # (T, G) each
     lengths = [len(c) for c in codes]
@@ -218,7 +220,7 @@ def _run_starts(values: np.ndarray) -> np.ndarray:
     return np.flatnonzero(np.concatenate([[True], changed]))
 
 
-def codebook_metrics(model: Wav2Vec2ForPreTraining, corpus: Corpus) -> dict[str, float]:
+def codebook_metrics(model: QuantizingModel, corpus: Corpus) -> dict[str, float]:
     """Usage of the codes of all frames, and their mutual information with the phones.
 
     Returns:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 
-def count_pairs(rows: Sequence, columns: Sequence) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def count_pairs(rows: ArrayLike, columns: ArrayLike) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Contingency table: how many frames have each label and each code.
 
     Args:

@@ -68,7 +68,9 @@ def frame_states(outputs: Sequence[UtteranceLayers], frames: int | None = None, 
 def word_states(outputs: Sequence[UtteranceLayers], words: Sequence[str]) -> LayerStates:
     """The outputs of all layers, averaged over the frames of each occurrence of one of `words`."""
     means: dict[str, list[np.ndarray]] = {name: [] for name in outputs[0].layers}
-    labels, speakers, index = [], [], []
+    labels: list[str] = []
+    speakers: list[str] = []
+    index: list[int] = []
     for i, (utterance, times, layers) in enumerate(outputs):
         for word in utterance.words:
             inside = (word.start <= times) & (times < word.end)  # (T,)
@@ -115,7 +117,7 @@ def layer_probes(outputs: Sequence[UtteranceLayers], frames: int = 2_000) -> dic
         frames: number of frames for the probes of phones and speakers.
     """
     of_frames, of_digits = frame_states(outputs, frames), word_states(outputs, DIGITS)
-    folds = [f"fold {i % FOLDS}" for i in of_frames.utterances]
+    folds = np.array([f"fold {i % FOLDS}" for i in of_frames.utterances])
     questions = {
         "phone": (of_frames.layers, of_frames.labels, of_frames.speakers),
         "speaker": (of_frames.layers, of_frames.speakers, folds),

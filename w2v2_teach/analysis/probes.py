@@ -98,7 +98,9 @@ def mean_context(model: Wav2Vec2Model, corpus: Corpus) -> np.ndarray:
     return np.stack(for_each_utterance(model, corpus, pooled))
 
 
-def linear_probe(features: np.ndarray, labels: Sequence[str], groups: Sequence[str]) -> dict[str, float]:
+def linear_probe(
+    features: np.ndarray, labels: Sequence[str] | np.ndarray, groups: Sequence[str] | np.ndarray
+) -> dict[str, float]:
     """Accuracy of a logistic regression for each group, trained on all other groups.
 
     Args:

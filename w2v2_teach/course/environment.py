@@ -80,7 +80,7 @@ def versions() -> str:
 
 def check_environment() -> Report:
     """Look at this machine: Python, libraries, speech, memory, disk, and what is pleasant to have. Changes nothing."""
-    required = [Requirement(line) for line in metadata.requires("w2v2_teach")]
+    required = [Requirement(line) for line in metadata.requires("w2v2_teach") or ()]
     required = [r for r in required if r.marker is None or r.marker.evaluate({"extra": ""})]
     others = [_library(r) for r in required if r.name not in NAMED]
     return Report(
@@ -131,7 +131,7 @@ def _together(thing: str, items: list[Item]) -> Item:
 def _corpus(thing: str, need: str, load: Callable[[], corpora.Corpus]) -> Item:
     try:
         found = load()
-    except (corpora.CorpusNotFound, downloads.DownloadError) as error:
+    except (downloads.CorpusNotFound, downloads.DownloadError) as error:
         return Item(thing, need, "", f"{error}.")
     return Item(thing, need, f"{len(found)} utterances, {len(found.speakers)} speakers", "")
 

@@ -57,7 +57,7 @@ def beam_search(
         The texts that are left after the last frame, best first.
     """
     fusion = ShallowFusion(vocabulary, language_model, weight, word_bonus)
-    beams = {(): Beam(PrefixText(), in_blank=1.0)}
+    beams: dict[tuple[int, ...], Beam] = {(): Beam(PrefixText(), in_blank=1.0)}
     scale = 0.0  # log of what probabilities have been divided by, so that long sounds do not end at 0
     for frame in log_probs.exp().tolist():
         least = min(LEAST_PROBABILITY, max(frame))

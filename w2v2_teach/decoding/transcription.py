@@ -157,7 +157,7 @@ def between_words(pieces: Iterable[Tensor], delimiter: int, pause: int) -> Itera
         delimiter: its id.
         pause: so many frames without a letter mean a delimiter, see `mark_pauses`.
     """
-    rest = None  # (T, V)
+    rest: Tensor | None = None  # (T, V)
     for piece in pieces:
         if rest is not None:
             between = rest.argmax(dim=1) == delimiter  # (T,)
@@ -167,7 +167,8 @@ def between_words(pieces: Iterable[Tensor], delimiter: int, pause: int) -> Itera
                 yield rest[:end]
                 rest = rest[end:]
         rest = mark_pauses(piece if rest is None else torch.cat([rest, piece]), delimiter, pause)
-    yield rest
+    if rest is not None:
+        yield rest
 
 
 def mark_pauses(log_probs: Tensor, delimiter: int, pause: int, blank: int = 0) -> Tensor:

@@ -17,7 +17,7 @@ import numpy as np
 import soundfile
 
 from w2v2_teach.errors import CourseError
-from w2v2_teach.speech.mp3_frames import frame_header, frame_starts, info_frame, promised_frames
+from w2v2_teach.speech.mp3_frames import frame_starts, header_at, info_frame, promised_frames
 
 Content = mmap.mmap | bytearray  # the bytes of a file; changing them does not change the file
 
@@ -124,7 +124,7 @@ def _mp3_with_length(content: Content) -> Content | None:
     sound = starts if promised is None else starts[1:]
     if promised == len(sound):
         return None
-    first = frame_header(bytes(content[starts[0] : starts[0] + 4]))
+    first = header_at(content, starts[0])
     if ((promised or 0) - len(sound)) * first.samples > SLACK * first.rate:
         raise breaks_off(len(sound) * first.samples, first.rate)
     if not sound:

@@ -85,7 +85,8 @@ def padded_batches(corpus: Corpus, config: Wav2Vec2Config) -> Iterator[Batch]:
     lengths = [utterance.num_samples for utterance in corpus]
     alone = config.feat_extract_norm == "group"
     sampler = LengthBucketBatchSampler(lengths, 1 if alone else BATCH_SIZE, shuffle=False)
-    return iter(DataLoader(corpus, batch_sampler=sampler, collate_fn=collate))
+    loader: DataLoader[Batch] = DataLoader(corpus, batch_sampler=sampler, collate_fn=collate)  # type: ignore[arg-type]  # a sequence will do
+    return iter(loader)
 
 
 @torch.no_grad()

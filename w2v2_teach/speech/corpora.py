@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import overload
 
 import numpy as np
 import torch
@@ -74,7 +75,13 @@ class Corpus(Sequence[Utterance]):
     def __len__(self) -> int:
         return len(self._utterances)
 
-    def __getitem__(self, key: int | str) -> Utterance:
+    @overload
+    def __getitem__(self, key: int | str) -> Utterance: ...
+
+    @overload
+    def __getitem__(self, key: slice) -> Sequence[Utterance]: ...
+
+    def __getitem__(self, key: int | str | slice) -> Utterance | Sequence[Utterance]:
         return self._by_id[key] if isinstance(key, str) else self._utterances[key]
 
     def __repr__(self) -> str:
@@ -176,7 +183,8 @@ def read_tables(folder: Path) -> Corpus:
         CorpusError: a missing column, a bad value, a missing recording, an unknown utterance, or an id that stands
             there twice; names the file and the line.
     """
-    columns = {"id": str, "speaker": str, "split": str, "path": str, "num_samples": _length, "text": str}
+    columns: dict[str, Callable[[str], object]] = {"id": str, "speaker": str, "split": str, "path": str}
+    columns |= {"num_samples": _length, "text": str}
     places: dict[str, str] = {}
     phones = text_files.read_intervals(folder, "phone")
     words = text_files.read_intervals(folder, "word")
@@ -187,9 +195,9 @@ def read_tables(folder: Path) -> Corpus:
         text_files.require_new(key, place, places)
         if not (folder / path).is_file():
             raise CorpusError(f"{place}: there is no {folder / path}")
-        times = (tuple(interval for _, interval in intervals.pop(key, ())) for intervals in (phones, words))
+        of_phones, of_words = (tuple(interval for _, interval in of.pop(key, ())) for of in (phones, words))
         said = text_files.transcript_of(text, place)
-        utterances.append(Utterance(key, speaker, split, folder / path, said, num_samples, *times))
+        utterances.append(Utterance(key, speaker, split, folder / path, said, num_samples, of_phones, of_words))
     for key, ((place, _), *_) in (phones | words).items():  # what is left
         raise CorpusError(f"{place}: it names {key}, which is not in utterances.tsv")
     return Corpus(folder.name, utterances)

@@ -74,9 +74,16 @@ def _after_tag(content: bytearray | mmap, position: int) -> int:
     return position + 10 + size + 10 * (tag[5] >> 4 & 1)
 
 
+def header_at(content: bytes | bytearray | mmap, start: int) -> FrameHeader:
+    """The header of the frame that begins at `start`, one of `frame_starts`."""
+    header = frame_header(bytes(content[start : start + 4]))
+    assert header is not None
+    return header
+
+
 def promised_frames(content: bytearray | mmap, start: int) -> int | None:
     """The number that the first frame gives if it is a header: 0 if it holds none, None if the frame is sound."""
-    place = start + frame_header(bytes(content[start : start + 4])).info
+    place = start + header_at(content, start).info
     if content[place : place + 4] not in (b"Xing", b"Info"):
         return None
     counted = content[place + 7] & 1
@@ -86,7 +93,7 @@ def promised_frames(content: bytearray | mmap, start: int) -> int | None:
 def info_frame(header: bytes, frames: int) -> bytes:
     """A frame without sound which says that `frames` follow; `header` is that of one of them."""
     bits = int.from_bytes(header, "big") & ~(15 << 12 | 1 << 9) | INFO_BITS << 12 | 1 << 16  # no padding, no checksum
-    own = frame_header(bits.to_bytes(4, "big"))
+    own = header_at(bits.to_bytes(4, "big"), 0)
     content = bytearray(own.length)
     content[:4] = bits.to_bytes(4, "big")
     content[own.info : own.info + 12] = b"Info" + (1).to_bytes(4, "big") + frames.to_bytes(4, "big")

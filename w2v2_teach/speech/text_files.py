@@ -6,7 +6,7 @@ import codecs
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from w2v2_teach.errors import CourseError
@@ -51,7 +51,7 @@ def read_lines(path: Path) -> list[tuple[str, str]]:
     return lines
 
 
-def read_table(path: Path, columns: dict[str, Callable[[str], object]]) -> Iterator[tuple[str, tuple]]:
+def read_table(path: Path, columns: Mapping[str, Callable[[str], object]]) -> Iterator[tuple[str, tuple]]:
     """The place of each row, and its named columns in the order of `columns`, each value read by its function.
 
     The table is tab-separated, and its first line names the columns.

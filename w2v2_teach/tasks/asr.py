@@ -42,7 +42,7 @@ TINY_ASR_RECIPE = FinetuningSettings(
 )
 
 
-class SpeechRecognition(Finetuning):
+class SpeechRecognition(Finetuning[FinetuningSettings]):
     """Transcripts by CTC: `Wav2Vec2ForCTC` and a vocabulary."""
 
     progress_metrics = ("loss", "blank_share")

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, TypeVar
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from w2v2_teach import config
-from w2v2_teach.checkpoints import Pretrained
 from w2v2_teach.config import SAMPLE_RATE
+from w2v2_teach.heads import Wav2Vec2ForCTC, Wav2Vec2ForSequenceClassification, Wav2Vec2ForSpeakerVerification
 from w2v2_teach.masking import span_mask
 from w2v2_teach.model import Wav2Vec2Model
 from w2v2_teach.speech.audio import MIN_SAMPLES, change_speed, pad_batch
@@ -25,7 +25,9 @@ from w2v2_teach.training.distributed import own_share
 from w2v2_teach.training.settings import ADAM, SettingsError, TrainingSettings, setting
 from w2v2_teach.training.task import Losses, UpdateInputs
 
-Model = TypeVar("Model", bound=Pretrained)
+AnyHead = Wav2Vec2ForCTC | Wav2Vec2ForSequenceClassification | Wav2Vec2ForSpeakerVerification
+Model = TypeVar("Model", bound=AnyHead)
+Settings = TypeVar("Settings", bound="FinetuningSettings")
 
 
 @dataclass(frozen=True)
@@ -124,12 +126,14 @@ class LabeledBatches(UpdateBatches):
     or slower every time, and thus higher or lower, as if by other speakers.
     """
 
+    settings: FinetuningSettings
+
     def __getitem__(self, update: int) -> Batch:
         indices = self.indices(update)
         seconds = self.settings.crop_seconds
         crop = max(u.num_samples for u in self.utterances) if seconds is None else round(seconds * SAMPLE_RATE)
         generator = np.random.default_rng([self.settings.seed, update])
-        starts = [generator.integers(max(0, self.utterances[i].num_samples - crop) + 1) for i in indices]
+        starts = [int(generator.integers(max(0, self.utterances[i].num_samples - crop) + 1)) for i in indices]
         pieces = [self.waveform(i)[start : start + crop] for i, start in zip(indices, starts, strict=True)]
         if self.settings.speed > 0:
             generator = np.random.default_rng([self.settings.seed, update, 1])
@@ -146,11 +150,11 @@ def speeds(spread: float) -> np.ndarray:
 class MicroBatch(NamedTuple):
     """What one pass through the model needs."""
 
-    inputs: dict[str, Tensor]  # the model's arguments
+    inputs: dict[str, Tensor | None]  # the model's arguments
     utterances: Sequence[Utterance]  # whose labels the loss compares with
 
 
-class Finetuning:
+class Finetuning(Generic[Settings]):
     """What the tasks for a `Trainer` that learn from labels share; a subclass has targets, a loss and a measure.
 
     Args:
@@ -168,7 +172,7 @@ class Finetuning:
     skips_parameters = True  # the head alone learns at first
     recipes: ClassVar[dict[str, FinetuningSettings]]  # "base": the paper's, "tiny": for two CPU cores
 
-    def __init__(self, model: Pretrained, settings: FinetuningSettings, train: Corpus, dev: Corpus) -> None:
+    def __init__(self, model: AnyHead, settings: Settings, train: Corpus, dev: Corpus) -> None:
         if len(train) < settings.batch_size:
             raise SettingsError(
                 f"{train.name} has {len(train)} utterances; batch_size={settings.batch_size} asks for more."
@@ -183,7 +187,7 @@ class Finetuning:
     # --- what a subclass adds -----------------------------------------------------------------------------------------
 
     @classmethod
-    def begin(cls, start: str, settings: FinetuningSettings, train: Corpus, dev: Corpus) -> Finetuning:
+    def begin(cls, start: str, settings: Settings, train: Corpus, dev: Corpus) -> Finetuning[Settings]:
         """The task with a new head on a checkpoint, or on random weights for "scratch".
 
         Raises:

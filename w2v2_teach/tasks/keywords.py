@@ -69,7 +69,7 @@ TINY_KEYWORD_RECIPE = LayerSumSettings(
 )
 
 
-class KeywordSpotting(Finetuning):
+class KeywordSpotting(Finetuning[LayerSumSettings]):
     """Task: classify keywords with `Wav2Vec2ForSequenceClassification` and cross-entropy."""
 
     progress_metrics = ("loss", "accuracy")

@@ -38,6 +38,7 @@ TEACHER = "tiny-pretrained"  # the default model whose codes are the tokens
 class PretrainingVariant(Pretraining):
     """Masked contrastive pre-training with continuous or quantized inputs and targets (Table 4)."""
 
+    model: Wav2Vec2ForPreTrainingVariant
     model_class = Wav2Vec2ForPreTrainingVariant
 
     def evaluate(self) -> dict[str, float]:
@@ -59,7 +60,7 @@ class CausalPretraining(Pretraining):
         SettingsError: as for `Pretraining`.
     """
 
-    progress_metrics = ("loss", "accuracy")
+    progress_metrics: tuple[str, ...] = ("loss", "accuracy")
 
     def __init__(self, config: Wav2Vec2Config, settings: PretrainingSettings, train: Corpus, dev: Corpus) -> None:
         super().__init__(replace(config, causal=True), settings, train, dev)
@@ -100,6 +101,7 @@ class NextStep(CausalPretraining):
     """Next-step contrastive prediction, as in wav2vec and CPC."""
 
     objective = "next-step contrastive"
+    model: Wav2Vec2ForNextStep
     model_class = Wav2Vec2ForNextStep
 
     @property
@@ -144,6 +146,7 @@ class NextToken(CausalPretraining):
     """
 
     objective = "next token"
+    model: Wav2Vec2ForNextToken
     model_class = Wav2Vec2ForNextToken
 
     def __init__(
@@ -189,6 +192,7 @@ class JointNextToken(CausalPretraining):
     """Next-token prediction of codes that the same loss trains, which may collapse to a few codes."""
 
     objective = "next token, joint quantizer"
+    model: Wav2Vec2ForJointNextToken
     model_class = Wav2Vec2ForJointNextToken
     progress_metrics = ("loss", "accuracy", "code_perplexity")
 
@@ -244,7 +248,9 @@ def next_step_metrics(model: Wav2Vec2ForNextStep, corpus: Corpus, seed: int = 0)
     model.eval()
     device = next(model.parameters()).device
     generator = torch.Generator(device).manual_seed(seed)
-    loss, correct, predicted = 0.0, Counter(), Counter()
+    loss = 0.0
+    correct: Counter[int] = Counter()
+    predicted: Counter[int] = Counter()
     for batch in padded_batches(corpus, model.config):
         attention_mask = batch.attention_mask.to(device)  # (B, L)
         lengths = model.config.frame_lengths(attention_mask.sum(dim=1))  # (B,)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -10,16 +10,16 @@ import torch
 from torch import Tensor, nn
 
 from w2v2_teach.analysis.codebooks import codebook_metrics
-from w2v2_teach.checkpoints import CheckpointError, Pretrained
+from w2v2_teach.checkpoints import CheckpointError
 from w2v2_teach.config import SAMPLE_RATE, Wav2Vec2Config
 from w2v2_teach.losses import feature_penalty, sample_negatives
 from w2v2_teach.masking import time_mask
-from w2v2_teach.model import Wav2Vec2ForPreTraining, Wav2Vec2ForPreTrainingOutput
+from w2v2_teach.model import Wav2Vec2ForPreTraining
 from w2v2_teach.quantizer import gumbel_noise, perplexity
 from w2v2_teach.speech.corpora import Corpus
 from w2v2_teach.tasks.crops import CropDataset, Crops, samples_for
 from w2v2_teach.tasks.evaluation import contrastive_metrics
-from w2v2_teach.training.distributed import mean_over_processes, own_share
+from w2v2_teach.training.distributed import averaged_over_processes, mean_over_processes, own_share
 from w2v2_teach.training.schedules import gumbel_temperature
 from w2v2_teach.training.settings import ADAM, SettingsError, TrainingSettings, setting
 from w2v2_teach.training.task import Losses, UpdateInputs
@@ -94,7 +94,8 @@ class Pretraining:
     """The task for a `Trainer`: masked contrastive learning on the crops of a corpus."""
 
     objective = "masked contrastive"
-    model_class: ClassVar[type[Pretrained]] = Wav2Vec2ForPreTraining
+    model: PretrainingModel
+    model_class: ClassVar[type[PretrainingModel]] = Wav2Vec2ForPreTraining
     progress_metrics: tuple[str, ...] = ("loss", "accuracy", "code_perplexity")
     optimizer_settings: ClassVar = ADAM
 
@@ -184,7 +185,8 @@ class Pretraining:
         """Scale the feature encoder's gradient; fairseq does so on the way back, at z, which comes to the same."""
         if self.settings.encoder_gradient != 1:
             for parameter in self.model.wav2vec2.feature_extractor.parameters():
-                parameter.grad *= self.settings.encoder_gradient
+                if parameter.grad is not None:
+                    parameter.grad *= self.settings.encoder_gradient
 
     def temperature(self, update: int) -> float:
         """τ of an update."""
@@ -197,6 +199,7 @@ class Pretraining:
 
     def evaluate(self) -> dict[str, float]:
         """The contrastive task and the codebooks on the dev speakers."""
+        assert isinstance(self.model, Wav2Vec2ForPreTraining)  # a task for another model has its own `evaluate`
         metrics = contrastive_metrics(self.model, self.dev)
         if self.dev[0].phones:
             metrics |= codebook_metrics(self.model, self.dev)
@@ -211,14 +214,3 @@ class Pretraining:
         """The model's configuration and the speech."""
         corpora = {name: repr(corpus) for name, corpus in (("train", self.train_corpus), ("dev", self.dev))}
         return {"objective": self.objective, "config": self.config.to_dict(), **corpora}
-
-
-def averaged_over_processes(output: Wav2Vec2ForPreTrainingOutput) -> Wav2Vec2ForPreTrainingOutput:
-    """The output with the quantizer's average distributions taken over the masked frames of all processes.
-
-    Their perplexity, and thus the diversity loss, is that of the whole batch: the mean of the processes' perplexities
-    would be smaller.
-    """
-    quantized, N = output.quantized, output.num_masked
-    code_probs, mean_probs = (mean_over_processes(p, N) for p in (quantized.code_probs, quantized.mean_probs))
-    return replace(output, quantized=quantized._replace(code_probs=code_probs, mean_probs=mean_probs))

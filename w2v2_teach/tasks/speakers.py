@@ -62,13 +62,12 @@ TINY_SPEAKER_RECIPE = SpeakerSettings(
 )
 
 
-class SpeakerRecognition(Finetuning):
+class SpeakerRecognition(Finetuning[SpeakerSettings]):
     """Task: classify the training speakers with `Wav2Vec2ForSpeakerVerification` and ArcFace."""
 
     progress_metrics = ("loss", "accuracy")
     recipes: ClassVar = {"base": SpeakerSettings(), "tiny": TINY_SPEAKER_RECIPE}
     model: Wav2Vec2ForSpeakerVerification
-    settings: SpeakerSettings
 
     @classmethod
     def begin(cls, start: str, settings: SpeakerSettings, train: Corpus, dev: Corpus) -> SpeakerRecognition:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from w2v2_teach.model import Wav2Vec2ForPreTrainingOutput
 from w2v2_teach.training.run_folder import RunError
 
 
@@ -93,3 +95,14 @@ def any_process(condition: bool, device: torch.device) -> bool:
     if not dist.is_initialized():
         return condition
     return bool(sum_over_processes(torch.tensor(float(condition), device=device)) > 0)
+
+
+def averaged_over_processes(output: Wav2Vec2ForPreTrainingOutput) -> Wav2Vec2ForPreTrainingOutput:
+    """The output with the quantizer's average distributions taken over the masked frames of all processes.
+
+    Their perplexity, and thus the diversity loss, is that of the whole batch: the mean of the processes' perplexities
+    would be smaller.
+    """
+    quantized, N = output.quantized, output.num_masked
+    code_probs, mean_probs = (mean_over_processes(p, N) for p in (quantized.code_probs, quantized.mean_probs))
+    return replace(output, quantized=quantized._replace(code_probs=code_probs, mean_probs=mean_probs))

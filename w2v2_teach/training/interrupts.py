@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from collections.abc import Callable
 from types import FrameType
+from typing import Any
 
 
 class StopRequest:
@@ -16,7 +18,7 @@ class StopRequest:
 
     def __init__(self) -> None:
         self.asked = False
-        self._handlers: dict[int, object] = {}  # as they were before
+        self._handlers: dict[int, Callable[[int, FrameType | None], Any] | int | None] = {}  # as they were before
 
     def __enter__(self) -> StopRequest:
         self.asked = False

@@ -83,6 +83,7 @@ class RunFolder:
                 file.write(json.dumps(record) + "\n")
         except OSError as error:
             raise RunError(f"{self.metrics_file} cannot be written to: {error}") from error
+        assert self._events is not None, "`start` comes before `log`"
         for name, value in record.items():
             if name != "update":
                 self._events.add_scalar(name, value, record["update"])

@@ -29,11 +29,20 @@ class UpdateInputs(NamedTuple):
 class Task(Protocol):
     """What is trained, on what, by which loss."""
 
-    model: nn.Module
-    dataset: Dataset  # item u holds what `prepare` needs for update u, and the `ids` of its utterances
     progress_metrics: tuple[str, ...]  # shown by the progress bar
-    optimizer_settings: dict[str, Any]  # of AdamW, besides the learning rate and the weight decay
     skips_parameters: bool  # are there updates in which some parameters that are trained get no gradient?
+
+    @property
+    def model(self) -> nn.Module:
+        """What is trained."""
+
+    @property
+    def dataset(self) -> Dataset:
+        """Item u holds what `prepare` needs for update u, and the `ids` of its utterances."""
+
+    @property
+    def optimizer_settings(self) -> dict[str, Any]:
+        """Of AdamW, besides the learning rate and the weight decay."""
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """The parameters to train: `params`, and the `factor` on the learning rate that they get."""

@@ -89,7 +89,7 @@ class Trainer:
         """Check, before anything is spent, that the folder is free, or go back to the state that it holds.
 
         Raises:
-            RunError: a state where none is to be resumed; or none, or a damaged one, where it is.
+            RunError: a state where none is to be resumed; or no folder, no state or a damaged one where it is.
             SettingsError: the run had other settings, data or model.
         """
         if not resume:
@@ -98,6 +98,8 @@ class Trainer:
                     f"{self.folder.path} already holds a run: --resume goes on with it, another folder starts anew."
                 )
             return
+        if self.folder is None:
+            raise RunError("A run without a folder keeps no state to resume from: give the Trainer the run's folder.")
         state = self.folder.load()
         self.settings.require_same(state["settings"])
         if state["fingerprint"] != self.task.fingerprint():
@@ -165,11 +167,10 @@ class Trainer:
         torch.manual_seed(seed_of(s.seed, self.update, distributed.rank()))  # dropout differs between processes
         generator = torch.Generator(self.device).manual_seed(seed_of(s.seed, self.update))  # masks do not
         inputs = self.task.prepare(batch, self.update, generator)
-
         sums: dict[str, Tensor] = defaultdict(lambda: torch.zeros((), dtype=torch.float64, device=self.device))
         for i, micro_batch in enumerate(inputs.micro_batches):
             more = i + 1 < len(inputs.micro_batches)
-            with self._model.no_sync() if more and distributed.count() > 1 else nullcontext():
+            with self._model.no_sync() if more and isinstance(self._model, DistributedDataParallel) else nullcontext():
                 with torch.autocast(self.device.type, torch.bfloat16, enabled=s.bf16):
                     loss, metrics = self.task.losses(self._model, micro_batch)
                 # over all items, divided by their number; but DistributedDataParallel divides by its processes
@@ -280,13 +281,12 @@ class Trainer:
         return (
             f"update {self.update + 1}: the loss is {loss:.3g}. Norms of the latest gradients, this one last: {norms}. "
             f"Utterances of the batch: {', '.join(ids)}. The weights are still those of update {self.update}. "
-            f"{self._what_is_kept()} "
-            "A lower learning rate, a longer warm-up or clip_grad_norm may help."
+            f"{self._what_is_kept()} A lower learning rate, a longer warm-up or clip_grad_norm may help."
         )
 
     def _what_is_kept(self) -> str:
-        is_saved = self.folder is not None and self.folder.state_file.exists()
-        return f"The last state is in {self.folder.state_file}." if is_saved else "No state is kept."
+        state_file = None if self.folder is None else self.folder.state_file
+        return f"The last state is in {state_file}." if state_file and state_file.exists() else "No state is kept."
 
     def _how_to_resume(self) -> str:
         done = f"stopped after update {self.update} of {self.settings.updates}"

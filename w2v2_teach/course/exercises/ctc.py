@@ -33,7 +33,7 @@ check_collapse = Exercise(
         "The blanks are still there: drop them after merging.": _merged,
         "Equal neighbors are still there: a letter that lasts three frames is one letter.": _without_blanks,
         "You kept each token once in the whole text; only neighbors become one.":
-            lambda path: _without_blanks(dict.fromkeys(path)),
+            lambda path: _without_blanks(list(dict.fromkeys(path))),
         "The path has come back as it was.": lambda path: path,
     },
 )  # fmt: skip

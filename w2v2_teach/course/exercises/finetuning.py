@@ -53,7 +53,7 @@ check_trapezoid = Exercise(
         "The hold is missing: the rate stays at its peak for `hold` updates before it falls.":
             lambda u, warmup, _, updates, floor: trapezoid(u, warmup, 0, updates, floor),
         "`hold` counts from the end of the warm-up, not from update 0: the fall begins at warmup + hold.":
-            lambda u, warmup, hold, *rest: trapezoid(u, warmup, max(hold - warmup, 0), *rest),
+            lambda u, warmup, hold, updates, floor: trapezoid(u, warmup, max(hold - warmup, 0), updates, floor),
         "The rate jumps where the fall begins: it takes the updates that are left, updates − warmup − hold.":
             _falls_over_all,
         "The floor is missing: the rate begins and ends at floor · peak.":

@@ -92,12 +92,14 @@ def attention_maps(maps: Mapping[str, np.ndarray], words: Sequence[Interval], ti
     shared = max((len(w) * np.quantile(w, 0.998) for t, w in maps.items() if not t.endswith("own scale")), default=None)
     for ax, (title, weights) in zip(figure.subplots(rows, 2).flat, maps.items(), strict=False):
         own = title.endswith("own scale")
-        draw_map(ax, weights, words, times, **({} if own else {"vmin": 0, "vmax": shared}))
+        draw_map(ax, weights, words, times, **({} if own else {"vmin": 0.0, "vmax": shared}))
         ax.set_title(title)
     return figure
 
 
-def draw_map(ax: Axes, weights: np.ndarray, words: Sequence[Interval], times: np.ndarray, **scale: float) -> None:
+def draw_map(
+    ax: Axes, weights: np.ndarray, words: Sequence[Interval], times: np.ndarray, **scale: float | None
+) -> None:
     """One attention map (T, T): queries downwards, keys to the right; `times` (T,) are the frames' centers in seconds.
 
     `scale` is imshow's `vmin` and `vmax`, in even shares 1/T.

@@ -247,7 +247,8 @@ def similarity(maps: Mapping[str, np.ndarray], runs: Sequence[Interval]) -> Figu
 
 def _room_for_labels(runs: Sequence[Interval], least: float) -> tuple[list[float], list[str]]:
     """The middles and the labels of runs, without those that stand closer than `least` behind the last one."""
-    ticks, labels = [], []
+    ticks: list[float] = []
+    labels: list[str] = []
     for run in runs:
         middle = (run.start + run.end) / 2
         if not ticks or middle - ticks[-1] >= least:

@@ -148,9 +148,9 @@ def spikes(
     hop = times[1] - times[0]
     ax.fill_between(times, probs[:, 0], step="mid", color=INKS[0], label=f"blank {BLANK}")
     ax.plot([], [], color=COLORS["c"], linewidth=6, label="letters, and | for the space")
-    best = probs.argmax(axis=1)  # (T,)
+    best = probs.argmax(axis=1).tolist()  # T
     for t, row in enumerate(probs):
-        for v in np.flatnonzero(row[1:] > 0.05) + 1:
+        for v in (np.flatnonzero(row[1:] > 0.05) + 1).tolist():
             ax.bar(times[t], row[v], 0.8 * hop, color=COLORS["lit"] if tokens[v] == "|" else COLORS["c"])
         if best[t] and (t == 0 or best[t] != best[t - 1]) and span[0] <= times[t] <= span[1]:
             ax.text(times[t], row.max() + 0.03, tokens[best[t]], ha="center", fontsize=14, weight="bold")

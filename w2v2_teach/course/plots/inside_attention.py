@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 
 from w2v2_teach.course.plots.attention import draw_map
@@ -119,9 +120,9 @@ def head_tables(tables: Mapping[str, np.ndarray], form: str, unit: str, center: 
     """
     figure = Figure(figsize=(1.2 + 5.4 * len(tables), 4.4), layout="constrained")
     values = np.stack(list(tables.values()))
-    reach = None if center is None else max(np.abs(values - center).max(), 1e-9)
     scale = {"vmin": values.min(), "vmax": values.max(), "cmap": "Blues"}
     if center is not None:
+        reach = max(np.abs(values - center).max(), 1e-9)
         scale = {"vmin": center - reach, "vmax": center + reach, "cmap": DIVERGING}
     for ax, (title, table) in zip(np.ravel(figure.subplots(1, len(tables))), tables.items(), strict=True):
         image = ax.imshow(table, aspect="auto", **scale)
@@ -133,7 +134,7 @@ def head_tables(tables: Mapping[str, np.ndarray], form: str, unit: str, center: 
     return figure
 
 
-def write_numbers(ax: Axes, table: np.ndarray, form: str, image: object, size: int = 14) -> None:
+def write_numbers(ax: Axes, table: np.ndarray, form: str, image: AxesImage, size: int = 14) -> None:
     """The numbers of a picture (rows, columns) into its cells, in ink that can be read on each; axes without lines."""
     for (row, column), value in np.ndenumerate(table):
         red, green, blue, _ = image.cmap(image.norm(value))

@@ -134,7 +134,7 @@ def steps_of_adam(gradients: np.ndarray, steps: Mapping[str, np.ndarray], found:
 
 def run_log(
     records: Records,
-    moments: Mapping[str, int],
+    moments: Mapping[str, float],
     *,
     K: int,
     entries: int,

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -133,7 +134,7 @@ def score_histograms(panels: Mapping[str, tuple[Trials, float]]) -> Figure:
 def _draw_scores(ax: Axes, trials: Trials, threshold: float) -> None:
     low, high = np.quantile(trials.scores, 0.002), trials.scores.max()
     bins = np.linspace(low, high, 61)
-    style = {"density": True, "bins": bins}
+    style: dict[str, Any] = {"density": True, "bins": bins}
     ax.hist(trials.scores[~trials.is_same], color=COLORS["lit"], alpha=0.55, hatch="//", edgecolor="white", **style,
             label="two speakers")  # fmt: skip
     ax.hist(trials.scores[trials.is_same], color=COLORS["c"], alpha=0.75, label="one speaker", **style)

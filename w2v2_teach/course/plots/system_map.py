@@ -1,12 +1,13 @@
 """The map of the whole system (arXiv 2006.11477, Figure 1) with one part lit: every notebook opens with it."""
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
 from w2v2_teach.course.plots.style import COLORS
 
-# part → (x, y, width, first line, second line, color)
-PARTS = {
+Box = tuple[float, float, float, str, str, str]  # x, y, width, first line, second line, color
+PARTS: dict[str, Box] = {
     "waveform": (0.0, 1.0, 1.7, "waveform", "x  (B, L)", "x"),
     "feature encoder": (2.3, 1.0, 2.1, "feature encoder", "z  (B, T, C)", "z"),
     "masking": (5.0, 1.85, 1.7, "masking", "p, M", "muted"),
@@ -57,7 +58,7 @@ def system_map(*lit: str) -> Figure:
     return figure
 
 
-def _arrow(ax, start, end) -> None:
+def _arrow(ax: Axes, start: Box, end: Box) -> None:
     """From the right edge of one box to the left edge of another (or straight down where they stand above)."""
     x0, y0, width = start[:3]
     x1, y1 = end[:2]

@@ -74,7 +74,7 @@ class AttentionExplorer(BrowserExplorer):
             seconds = len(waveform) / SAMPLE_RATE
             raise ValueError(f"the explorer takes at most {MOST_SECONDS} s; this is {seconds:.1f} s")
         maps = np.stack([weights.detach().cpu().numpy() for weights in attentions.values()])  # (layers, H, T, T)
-        names, masked = list(attentions), [] if mask is None else mask.cpu().numpy()
+        names, masked = list(attentions), np.zeros(0, bool) if mask is None else mask.cpu().numpy()
         described = describe_heads(maps)
         sound = zlib.compress(sound_bytes(waveform), 9)
         small = shrunk(maps.reshape(-1, *maps.shape[2:]), BUDGET - len(sound) - 50_000)  # 50 kB for all the rest

@@ -66,6 +66,6 @@ class BrowserExplorer(StaticFigure, anywidget.AnyWidget):
         self.figure, self.alt = figure, alt
 
     @cached_property
-    def png(self) -> bytes:
+    def png(self) -> bytes:  # type: ignore[override]  # once drawn, it is an attribute as in the mixin
         """The static figure as PNG, drawn only when a notebook asks for it, because drawing is the slowest step."""
         return png(self.figure)

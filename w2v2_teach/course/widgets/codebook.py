@@ -81,7 +81,7 @@ class CodebookExplorer(BrowserExplorer):
         )
 
 
-def usual_kinds(counts: np.ndarray, phones: Sequence[str]) -> np.ndarray:
+def usual_kinds(counts: np.ndarray, phones: Sequence[str] | np.ndarray) -> np.ndarray:
     """(phones, G, V) counts → (G, V) the kind of the phone that each code meets most; "few frames" below `FEW`."""
     kinds = np.array([CLASS_OF.get(phone, "other") for phone in phones])  # (phones,)
     return np.where(counts.sum(axis=0) < FEW, "few frames", kinds[counts.argmax(axis=0)])

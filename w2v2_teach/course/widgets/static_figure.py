@@ -12,7 +12,7 @@ class StaticFigure:
     alt: str
 
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        live = super()._repr_mimebundle_(**kwargs)
+        live = super()._repr_mimebundle_(**kwargs)  # type: ignore[misc]  # the widget's, whose mixin this is
         bundle = (
             live[0] if isinstance(live, tuple) else live
         )  # anywidget gives data and metadata, ipywidgets data alone

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import ipywidgets as widgets
 from IPython.display import DisplayHandle, Markdown, display
@@ -27,7 +28,7 @@ class LiveFigure:
         bundle = {"image/png": png(figure), "text/plain": alt}
         metadata = {"image/png": {"alt": alt}}
         sentence = Markdown(f"<small>*{alt}*</small>")
-        if self._picture is None:
+        if self._picture is None or self._sentence is None:
             self._picture = display(bundle, metadata=metadata, raw=True, display_id=True)
             self._sentence = display(sentence, display_id=True)
         else:
@@ -35,7 +36,7 @@ class LiveFigure:
             self._sentence.update(sentence)
 
 
-def milestones(records: Records, K: int) -> dict[str, int]:
+def milestones(records: Records, K: int) -> dict[str, float]:
     """What happened in a run → at which update; what has not happened is left out.
 
     Args:
@@ -84,7 +85,7 @@ def run_explorer(records: Records, K: int, entries: int) -> Explorer:
     )
 
 
-def _sentence(record: dict[str, float], K: int, entries: int) -> str:
+def _sentence(record: Mapping[str, float], K: int, entries: int) -> str:
     """What the log says of one moment."""
     guessing = math.log(K + 1)
     return (
