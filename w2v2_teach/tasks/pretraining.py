@@ -90,6 +90,10 @@ RECIPES = {
 }
 
 
+# Every model that a task of pre-training can train.
+PretrainingModel = Wav2Vec2ForPreTraining | Wav2Vec2ForNextStep | Wav2Vec2ForNextToken | Wav2Vec2ForJointNextToken
+
+
 class Pretraining:
     """The task for a `Trainer`: masked contrastive learning on the crops of a corpus."""
 
