@@ -15,6 +15,7 @@ from w2v2_teach.config import SAMPLE_RATE, Wav2Vec2Config
 from w2v2_teach.losses import feature_penalty, sample_negatives
 from w2v2_teach.masking import time_mask
 from w2v2_teach.model import Wav2Vec2ForPreTraining
+from w2v2_teach.objectives import Wav2Vec2ForJointNextToken, Wav2Vec2ForNextStep, Wav2Vec2ForNextToken
 from w2v2_teach.quantizer import gumbel_noise, perplexity
 from w2v2_teach.speech.corpora import Corpus
 from w2v2_teach.tasks.crops import CropDataset, Crops, samples_for
