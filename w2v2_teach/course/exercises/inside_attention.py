@@ -63,6 +63,7 @@ def _class_case() -> tuple[Tensor, ...]:
     frames = whole(8, 14)
     asking, asked = torch.rand(2, frames) < 0.4  # (T,) each
     asking[:4], asked[2:5] = torch.tensor([True, True, True, False]), torch.tensor([False, True, True])
+    asking[5] ^= int(asking.sum()) == int(asked.sum()) ** 2  # there, two mistakes would give the same number
     return _maps(frames, frames), asking, asked
 
 
