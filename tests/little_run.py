@@ -133,7 +133,7 @@ def file_size_limit(size: int) -> Iterator[None]:
 # Importing the package takes seconds. A server imports it once, and then forks every process that a test asks for.
 _SERVER = multiprocessing.get_context("forkserver")
 _SERVER.set_forkserver_preload(["w2v2_teach.cli.pretrain", "torch._dynamo", "little_run"])  # AdamW needs _dynamo
-PATIENCE = 120  # seconds after which a test gives up
+PATIENCE = 300  # seconds after which a test gives up
 
 
 class Child:

@@ -21,7 +21,7 @@ from requirements import require
 from w2v2_teach.course.widgets.browser import script
 
 ROOT = Path(__file__).parents[2]
-START_SECONDS = 60
+START_SECONDS = 180
 SETTINGS = {
     "notebook-extension/tracker.jupyterlab-settings": '{"windowingMode": "none"}',  # every cell stays in the page
 }
