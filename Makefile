@@ -18,7 +18,7 @@ PYTEST := $(BIN)/python -m pytest --numprocesses=2 --dist=loadfile
 .DEFAULT_GOAL := help
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z_-]+:.*## / { printf "make %-18s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z_-]+:.*## / { printf "make %-21s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 lab: $(INSTALLED) ## open the course in JupyterLab; without a screen: make lab ARGS=--no-browser
 	$(BIN)/jupyter lab $(LAB) $(AS_ROOT) $(ARGS)
