@@ -48,7 +48,8 @@ def add_settings(parser: ArgumentParser, settings: type[TrainingSettings]) -> No
         kind = types[field.name]
         several = SEVERAL if get_origin(kind) is tuple else {}
         how = several | HOW[next(iter(get_args(kind)), kind)]  # float | None, and tuple[float, ...], are read as float
-        group.add_argument(option_name(field), default=SUPPRESS, help=field.metadata["help"], **how)
+        text = field.metadata["help"].replace("%", "%%")  # argparse formats it
+        group.add_argument(option_name(field), default=SUPPRESS, help=text, **how)
 
 
 def given_settings(options: Namespace, settings: TrainingSettings) -> dict[str, Any]:
