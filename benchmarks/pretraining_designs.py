@@ -111,7 +111,7 @@ def measured(model: Wav2Vec2ForPreTraining) -> dict[str, float]:
     human = with_phones(mini_librispeech())
     learn, dev = human.split("train").minutes(LEARN_MINUTES), human.split("dev")
     metrics = contrastive_metrics(model, dev) | codebook_metrics(model, dev)
-    metrics["even_attention_cost"] = even_attention_cost(model, dev)
+    metrics["even_attention_cost"] = even_attention_cost(model, dev, metrics["contrastive_loss"])
     found = frame_states(layer_outputs(model.wav2vec2, learn), LEARN_FRAMES)
     heard = frame_states(layer_outputs(model.wav2vec2, dev))
     for name in found.layers:

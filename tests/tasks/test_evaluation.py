@@ -162,7 +162,7 @@ def test_the_probes_accuracies_belong_to_their_speakers(people):
 
 
 def test_what_even_attention_costs_by_hand(model, corpus):
-    cost = even_attention_cost(model, corpus)
+    cost = even_attention_cost(model, corpus, contrastive_metrics(model, corpus)["contrastive_loss"])
     for layer in model.wav2vec2.encoder.layers:
         assert not layer.attention.q_proj._forward_hooks, "the model is left whole"
     blind = deepcopy(model)

@@ -6,8 +6,9 @@ import gzip
 import logging
 import os
 import tarfile
+import tempfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pooch
@@ -154,6 +155,35 @@ def extract(archive: Path, folder: Path) -> None:
         raise DownloadError(f"{archive} is not a complete .tar.gz archive: {error}") from error
     except OSError as error:  # no room, or no permission
         raise DownloadError(f"{archive.name} cannot be unpacked into {folder}: {error}") from error
+
+
+def download_and_unpack(
+    url: str, root: str, folder: Path, known_hash: str | None = None, check: Callable[[Path], None] | None = None
+) -> None:
+    """Fetch a `.tar.gz` and unpack it beside `folder`, which then is complete or absent.
+
+    Args:
+        url: what to fetch.
+        root: the folder inside the archive that becomes `folder`.
+        folder: where it will be.
+        known_hash: see `download`.
+        check: looks at the unpacked folder, and raises where it is not what was published.
+
+    Raises:
+        DownloadError: as for `download` and `extract`, or `folder` cannot be written.
+    """
+    archive = download(url, folder.with_name(f"{Path(root).name}.tar.gz"), known_hash)
+    try:
+        with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+            extract(archive, Path(scratch))
+            unpacked = Path(scratch) / root
+            if check is not None:
+                check(unpacked)
+            unpacked.rename(folder)
+    except OSError as error:
+        raise DownloadError(f"{folder} cannot be written: {error}") from error
+    finally:
+        archive.unlink()  # unpacked, or of no use
 
 
 def read_checksums(path: Path) -> dict[str, str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import gzip
-import tempfile
 from dataclasses import replace
 from itertools import accumulate
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import NamedTuple
 from w2v2_teach.files import DATA
 from w2v2_teach.speech import downloads
 from w2v2_teach.speech.corpora import Corpus, Utterance, librispeech
-from w2v2_teach.speech.downloads import CorpusNotFound, DownloadError
+from w2v2_teach.speech.downloads import CorpusNotFound
 from w2v2_teach.speech.intervals import Interval
 
 URL = "https://www.openslr.org/resources/31/"
@@ -52,7 +51,8 @@ def _mini_librispeech(download: bool, url: str, md5: dict[str, str]) -> Corpus:
                 "or mini_librispeech(download=True), or point $W2V2_TEACH_DATA at a folder that holds "
                 "LibriSpeech/train-clean-5"
             )
-        learned = _fetch("train-clean-5", url, md5["train-clean-5"], downloads.cache_folder() / "LibriSpeech")
+        learned, known_hash = downloads.cache_folder() / "LibriSpeech" / "train-clean-5", f"md5:{md5['train-clean-5']}"
+        downloads.download_and_unpack(f"{url}train-clean-5.tar.gz", "LibriSpeech/train-clean-5", learned, known_hash)
     split_of, times = read_splits(TABLES / "speakers.tsv"), read_alignments(TABLES / "alignments.tsv.gz")
     utterances = [_described(utterance, split_of, times) for utterance in librispeech(learned)]
     further = learned.with_name("dev-clean-2")
@@ -101,17 +101,3 @@ def read_splits(path: Path) -> dict[str, str]:
     """Speaker → "train", "dev" or "test"."""
     with path.open(encoding="utf-8", newline="") as file:
         return {row["speaker"]: row["split"] for row in csv.DictReader(file, delimiter="\t")}
-
-
-def _fetch(part: str, url: str, md5: str, folder: Path) -> Path:
-    """Fetch, verify and unpack beside `folder / part`, which is thus complete or absent; returns it."""
-    archive = downloads.download(f"{url}{part}.tar.gz", folder / f"{part}.tar.gz", f"md5:{md5}")
-    try:
-        with tempfile.TemporaryDirectory(dir=folder) as scratch:
-            downloads.extract(archive, Path(scratch))
-            (Path(scratch) / "LibriSpeech" / part).rename(folder / part)
-    except OSError as error:
-        raise DownloadError(f"{folder / part} cannot be written: {error}") from error
-    finally:
-        archive.unlink()  # unpacked, or of no use
-    return folder / part

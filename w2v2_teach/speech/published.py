@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from importlib import resources
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from w2v2_teach.files import DATA
 from w2v2_teach.speech import downloads
 from w2v2_teach.speech.audio import count_samples
 from w2v2_teach.speech.corpora import DIGITS, Corpus, Utterance
-from w2v2_teach.speech.downloads import CorpusNotFound, DownloadError
+from w2v2_teach.speech.downloads import CorpusNotFound
 
 FSDD_URL = "https://github.com/Jakobovski/free-spoken-digit-dataset/archive/refs/tags/v1.0.10.tar.gz"
 FSDD_ARCHIVE_ROOT = "free-spoken-digit-dataset-1.0.10"  # the folder inside the archive
@@ -48,7 +47,11 @@ def _fsdd(download: bool, url: str, checksums: dict[str, str]) -> Corpus:
                 "the Free Spoken Digit Dataset is not on this machine: fetch it with `w2v2-teach download fsdd` or "
                 f"fsdd(download=True), or point $W2V2_TEACH_DATA at a folder that holds {name}/recordings"
             )
-        recordings = _fetch_fsdd(url, checksums, downloads.cache_folder() / name)
+        folder = downloads.cache_folder() / name
+        downloads.download_and_unpack(
+            url, FSDD_ARCHIVE_ROOT, folder, check=lambda unpacked: downloads.verify(unpacked / "recordings", checksums)
+        )
+        recordings = folder / "recordings"
     downloads.verify(recordings, checksums)
 
     utterances = []
@@ -57,21 +60,6 @@ def _fsdd(download: bool, url: str, checksums: dict[str, str]) -> Corpus:
         split = "test" if int(index) < 5 else "train"
         utterances.append(Utterance(path.stem, speaker, split, path, DIGITS[int(digit)], count_samples(path)))
     return Corpus("fsdd", utterances)
-
-
-def _fetch_fsdd(url: str, checksums: dict[str, str], folder: Path) -> Path:
-    """Fetch, unpack and verify beside `folder`, which is thus complete or absent; returns its recordings."""
-    archive = downloads.download(url, folder.with_name(f"{FSDD_ARCHIVE_ROOT}.tar.gz"))
-    try:
-        with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
-            downloads.extract(archive, Path(scratch))
-            downloads.verify(Path(scratch) / FSDD_ARCHIVE_ROOT / "recordings", checksums)
-            (Path(scratch) / FSDD_ARCHIVE_ROOT).rename(folder)
-    except OSError as error:
-        raise DownloadError(f"{folder} cannot be written: {error}") from error
-    finally:
-        archive.unlink()  # unpacked, or of no use
-    return folder / "recordings"
 
 
 def librosa_excerpts(download: bool = False) -> Corpus:

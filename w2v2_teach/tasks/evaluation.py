@@ -55,11 +55,16 @@ def contrastive_metrics(model: Wav2Vec2ForPreTraining, corpus: Corpus, seed: int
     }
 
 
-def even_attention_cost(model: Wav2Vec2ForPreTraining, corpus: Corpus) -> float:
-    """Nats a masked frame that the contrastive loss rises by when no head may choose where to look."""
+def even_attention_cost(model: Wav2Vec2ForPreTraining, corpus: Corpus, loss: float) -> float:
+    """Nats a masked frame that the contrastive loss rises by when no head may choose where to look.
+
+    Args:
+        model: to be measured.
+        corpus: to measure on.
+        loss: the model's `contrastive_loss` on it as it is, from `contrastive_metrics`.
+    """
     with even_attention(model.wav2vec2):
-        blind = contrastive_metrics(model, corpus)["contrastive_loss"]
-    return blind - contrastive_metrics(model, corpus)["contrastive_loss"]
+        return contrastive_metrics(model, corpus)["contrastive_loss"] - loss
 
 
 class Speech(NamedTuple):
@@ -97,7 +102,7 @@ def _network(model: Wav2Vec2ForPreTraining, speech: Speech) -> dict[str, Any]:
     """What `evaluate_pretrained` says of one network."""
     on_toy = contrastive_metrics(model, speech.toy) | codebook_metrics(model, speech.toy)
     on_human = contrastive_metrics(model, speech.human) | codebook_metrics(model, speech.human)
-    on_human["even_attention_cost"] = even_attention_cost(model, speech.human)
+    on_human["even_attention_cost"] = even_attention_cost(model, speech.human, on_human["contrastive_loss"])
     layers = layer_metrics(
         *(layer_outputs(model.wav2vec2, part) for part in (speech.learn, speech.human, speech.digits))
     )

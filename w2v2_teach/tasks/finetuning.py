@@ -134,7 +134,7 @@ class LabeledBatches(UpdateBatches):
         crop = max(u.num_samples for u in self.utterances) if seconds is None else round(seconds * SAMPLE_RATE)
         generator = np.random.default_rng([self.settings.seed, update])
         starts = [int(generator.integers(max(0, self.utterances[i].num_samples - crop) + 1)) for i in indices]
-        pieces = [self.waveform(i)[start : start + crop] for i, start in zip(indices, starts, strict=True)]
+        pieces = [self.waveform(i, start, crop) for i, start in zip(indices, starts, strict=True)]
         if self.settings.speed > 0:
             generator = np.random.default_rng([self.settings.seed, update, 1])
             factors = generator.choice(speeds(self.settings.speed), len(pieces))

@@ -13,7 +13,6 @@ from w2v2_teach.speech.audio import AudioError, normalize
 from w2v2_teach.speech.batching import LengthBucketBatchSampler
 from w2v2_teach.speech.corpora import Utterance
 from w2v2_teach.speech.waveforms import map_waveforms
-from w2v2_teach.training import distributed
 from w2v2_teach.training.settings import TrainingSettings
 
 # A corpus up to this length stays in memory once it has been read, half a gigabyte for 2 h; a longer one is mapped.
@@ -29,7 +28,6 @@ class UpdateBatches(Dataset):
 
     def __init__(self, utterances: Sequence[Utterance], settings: TrainingSettings, fill: bool = False) -> None:
         self.utterances, self.settings, self.fill = utterances, settings, fill
-        self.share = distributed.own_share(settings.batch_size)  # now: a loader's worker is in no process group
         self._sampler = LengthBucketBatchSampler(
             [u.num_samples for u in utterances], settings.batch_size, settings.seed
         )

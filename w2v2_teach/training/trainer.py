@@ -1,8 +1,8 @@
 """One training loop for every task: updates, metrics, evaluation, checkpoints, resuming, several processes.
 
 All random numbers come from (seed, update): two runs with the same settings are the same run, wherever they were
-interrupted, and the state on disk needs only the number of the update. For that, each update seeds
-torch's global generator.
+interrupted, and the state on disk needs only the number of the update. For that, each update seeds torch's global
+generator.
 """
 
 from __future__ import annotations
