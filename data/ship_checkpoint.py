@@ -2,15 +2,14 @@
 
     python data/ship_checkpoint.py runs/tiny tiny-pretrained
 
-Some figures need FSDD, as `w2v2-teach evaluate` does. They go into `evaluation.json`; the card is written from them and
-from the log. Of a pre-training, two early snapshots come along, to see codes sharpen: only what makes codes.
+The figures need the corpora that `w2v2-teach evaluate` needs. They go into `evaluation.json`; the card is written from
+them and from the log. Of a pre-training, two early snapshots come along, to see codes sharpen: only what makes codes.
 """
 
 import json
 import shutil
 import sys
 from collections.abc import Callable
-from dataclasses import fields
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,20 +19,13 @@ from safetensors.torch import save_file
 
 from w2v2_teach.checkpoints import SHIPPED, Pretrained, architecture
 from w2v2_teach.cli.evaluate import save_results
-from w2v2_teach.cli.finetune import TASKS
-from w2v2_teach.config import PRESETS, Wav2Vec2Config
+from w2v2_teach.config import Wav2Vec2Config
 from w2v2_teach.course.environment import versions
 from w2v2_teach.heads import Wav2Vec2ForCTC, Wav2Vec2ForSequenceClassification, Wav2Vec2ForSpeakerVerification
 from w2v2_teach.model import Wav2Vec2ForPreTraining
 from w2v2_teach.tasks.evaluate_checkpoint import evaluate_checkpoint
-from w2v2_teach.tasks.pretraining import RECIPES
 from w2v2_teach.training.run_folder import RunFolder, read_metrics
-from w2v2_teach.training.settings import TrainingSettings, option_name
 
-LAUNCHERS = {
-    "pretrain": "OMP_NUM_THREADS=1 torchrun --nproc-per-node 2 -m w2v2_teach.cli --",
-    "finetune": ".venv/bin/w2v2-teach",
-}
 MODELS = {
     model.__name__: model
     for model in (
@@ -62,6 +54,7 @@ def main(run: Path, name: str) -> None:
     state = RunFolder(run).load()
     model = MODELS[architecture(run / "model")].from_pretrained(run / "model")
     model.save_pretrained(folder, torch.float16)
+    shutil.copy(run / "command.txt", folder)
     if (run / "model" / "vocab.json").is_file():
         shutil.copy(run / "model" / "vocab.json", folder)
     if isinstance(model, Wav2Vec2ForPreTraining):
@@ -80,35 +73,11 @@ def keep_snapshots(run: Path, folder: Path) -> None:
         save_file(kept, folder / f"codes-{update:06}.safetensors")
 
 
-def command(model: Pretrained, state: dict[str, Any], run: Path) -> str:
-    """The command line that starts this run: the recipe, and what differs from it."""
-    kinds = {task.__name__: name for name, task in TASKS.items()}
-    objective = state["identity"]["objective"]
-    if objective in kinds:
-        recipe = TASKS[kinds[objective]].recipes["tiny"]
-        words = [LAUNCHERS["finetune"], "finetune", kinds[objective], "--out", str(run)]
-    else:
-        preset = next(preset for preset, known in PRESETS.items() if known == model.config)
-        recipe = RECIPES[preset]
-        words = [LAUNCHERS["pretrain"], "pretrain", "--preset", preset, "--corpus", "toy", "--out", str(run)]
-    return " ".join([*words, *differing_options(recipe, state["settings"])])
-
-
-def differing_options(recipe: TrainingSettings, settings: dict[str, Any]) -> list[str]:
-    words = []
-    for field in fields(recipe):
-        value, name = settings[field.name], option_name(field)
-        if value != getattr(recipe, field.name):
-            switch = {True: name, False: name.replace("--", "--no-")}
-            words.append(switch[value] if isinstance(value, bool) else f"{name} {value}")
-    return words
-
-
 def card(name: str, model: Pretrained, state: dict[str, Any], log: list[dict], run: Path) -> str:
     folder = SHIPPED / name
     results = json.loads((folder / "evaluation.json").read_text(encoding="utf-8"))
     settings, size = state["settings"], (folder / "model.safetensors").stat().st_size / 1e6
-    kind = KINDS[type(model).__name__]
+    kind, command = KINDS[type(model).__name__], (folder / "command.txt").read_text(encoding="utf-8").strip()
     updates = [0, *(line["update"] for line in log)]
     spans = [after - before for before, after in pairwise(updates)]
     minutes = sum(line["seconds_per_update"] * span for line, span in zip(log, spans, strict=True)) / 60
@@ -124,7 +93,7 @@ It comes in half precision ({size:.1f} MB), and loads as `{type(model).__name__}
 
 ## How it was made
 
-    {command(model, state, run)}
+    {command}
     python data/ship_checkpoint.py {run} {name}
 
 Seed {settings["seed"]}, {state["update"]:,} updates of {settings["batch_size"]} utterances, {state["hours"]:.1f} hours
@@ -139,32 +108,55 @@ Measured by `w2v2-teach evaluate {name}`. All of them are in `evaluation.json`.
 
 ## License
 
-Weights and card: CC BY 4.0, as the speech they were made from. The speech is synthetic; nobody's voice is in it.
+Weights and card: CC BY 4.0, as the speech they were made from: synthetic, and read by volunteers for LibriVox.
 """
 
 
 def pretraining_figures(results: Results, config: Wav2Vec2Config) -> str:
+    trained, untrained, yardsticks = results["trained"], results["untrained"], results["yardsticks"]
+    as_many = yardsticks["log-mel, as many clusters as pairs"]
+    rows = (  # figure, its name in `evaluation.json`, what stands beside it
+        ("people: contrastive accuracy", "human_accuracy", f"{trained['human_chance_accuracy']:.3f}, chance"),
+        ("people: contrastive loss (nats)", "human_contrastive_loss", f"{trained['human_chance_loss']:.3f}, chance"),
+        ("people: PNMI of the codes", "human_pnmi", f"{trained['human_pnmi_shuffled']:.3f}, codes shuffled"),
+        ("people: pairs of codes in use", "human_code_tuples", ""),
+        ("people: code perplexity, of {entries}", "human_usage_perplexity", ""),
+        (
+            "people: PNMI of 100 clusters, best layer",
+            "human_best_cluster_pnmi",
+            f"{yardsticks['log-mel']['cluster_pnmi']:.3f}, log-mel",
+        ),
+        (
+            "people: linear phone probe, best layer",
+            "human_best_phone_accuracy",
+            f"{yardsticks['log-mel ±5 frames']['phone_accuracy']:.3f}, log-mel with ±5 frames",
+        ),
+        ("people: loss if attention is made even, more by (nats)", "human_even_attention_cost", ""),
+        ("robot: contrastive accuracy", "accuracy", f"{trained['chance_accuracy']:.3f}, chance"),
+        ("robot: PNMI of the codes", "pnmi", f"{trained['pnmi_shuffled']:.3f}, codes shuffled"),
+        ("robot: code perplexity, of {entries}", "usage_perplexity", ""),
+        (
+            "FSDD: digits of an unseen speaker, best layer",
+            "best_digit_accuracy",
+            f"{yardsticks['MFCC']['digit_accuracy']:.3f}, MFCC",
+        ),
+    )
     entries = config.num_codevector_groups * config.num_codevectors_per_group
-    K = config.num_negatives
-    names = {
-        "accuracy": f"contrastive accuracy, K = {K}",
-        "contrastive_loss": "contrastive loss (nats)",
-        "pnmi": "PNMI",
-        "code_tuples": "pairs of codes in use",
-        "usage_perplexity": f"code perplexity, of {entries}",
-        "digit_accuracy": "FSDD digits, unseen speaker",
-    }
-    sides = results["trained"], results["untrained"]
-    rows = [" | ".join([f"| {title}", *(_short(side[key]) for side in sides)]) + " |" for key, title in names.items()]
-    table = "\n".join(["| figure | trained | untrained |", "| --- | ---: | ---: |", *rows])
-    return f"""On the toy corpus' four test speakers, whom it has never heard, and on
-FSDD's six (human) speakers; beside the same network before its training.
+    lines = [
+        f"| {title.format(entries=entries)} | {_short(trained[key])} | {_short(untrained[key])} | {beside} |"
+        for title, key, beside in rows
+    ]
+    table = "\n".join(["| figure | trained | untrained | beside it |", "| --- | ---: | ---: | --- |", *lines])
+    clusters = f"{as_many['cluster_pnmi']:.3f} (shuffled {as_many['cluster_pnmi_shuffled']:.3f})"
+    return f"""On the four test speakers of Mini LibriSpeech and on those of the toy corpus, whom it has never heard,
+and on FSDD; beside the same network before its training, and beside chance or what needs no network.
 
 {table}
 
-Accuracy: of {K + 1} candidates, the true one; chance is {1 / (K + 1):.3f}. PNMI: share of the
-phones' entropy that the codes explain; more pairs in use alone would raise it, so their number stands beside it.
-Digits: linear probe on the mean-pooled context, trained on five speakers and tested on the sixth."""
+Accuracy: the true one of {config.num_negatives + 1} candidates; chance is that of the candidates drawn. PNMI: the share
+of the phones' entropy that codes explain. More pairs in use raise it by themselves, which shuffled codes show; log-mel
+energies in as many clusters, {as_many["clusters"]}, reach {clusters}. Clusters and phone probe learn
+from other speakers than they are measured on, the digits' probe from five speakers for the sixth."""
 
 
 def figures_of(names: dict[str, str], remark: str) -> Callable[[Results, Wav2Vec2Config], str]:
@@ -183,7 +175,8 @@ def _short(value: float) -> str:
 
 KINDS = {
     "Wav2Vec2ForPreTraining": Kind(
-        "pre-trained without labels on the toy corpus' train\nspeakers", pretraining_figures
+        "pre-trained without labels on the train speakers\nof the toy corpus and of Mini LibriSpeech",
+        pretraining_figures,
     ),
     "Wav2Vec2ForCTC": Kind(
         "fine-tuned from `tiny-pretrained` to write down what the toy\ncorpus' train speakers say",

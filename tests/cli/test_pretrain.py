@@ -131,12 +131,17 @@ def test_a_signal_ends_the_update_saves_and_says_how_to_go_on(pretrain, whole, t
     assert_same_run(out, whole)
 
 
+def test_the_folder_tells_the_command_that_made_it(whole, corpus):
+    words = ["pretrain", "--corpus", str(corpus), "--out", str(whole), *LONG]
+    assert (whole / "command.txt").read_text() == f"w2v2-teach {' '.join(words)}\n"
+
+
 def test_a_full_disk_is_one_sentence_and_a_status(pretrain, tmp_path):
     child = pretrain(tmp_path, *SHORT, function=full_disk)
     assert child.wait() == 1
     assert re.search(r"the state of update 3 cannot be written: .*; nothing is saved\.", child.text.splitlines()[-1])
     assert "Traceback" not in child.text
-    assert {path.name for path in tmp_path.iterdir()} == {"metrics.jsonl", "tensorboard"}
+    assert {path.name for path in tmp_path.iterdir()} == {"command.txt", "metrics.jsonl", "tensorboard"}
 
 
 def test_torchrun_starts_two_processes_that_train_like_one(corpus, pretrain, tmp_path):

@@ -51,7 +51,7 @@ def main(words: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="replace")  # a terminal may lack ✓, or the letters of a transcript
     try:
         try:
-            options = command_parser(words).parse_args(words)
+            options = command_parser(words).parse_args(words, argparse.Namespace(words=words))
             return options.run(options) or 0
         finally:
             flush_output()

@@ -3,7 +3,7 @@
 from argparse import ArgumentParser, Namespace
 from dataclasses import replace
 
-from w2v2_teach.cli.options import CORPUS_HELP, MODEL_HELP, add_run, add_settings, given_settings, number
+from w2v2_teach.cli.options import CORPUS_HELP, MODEL_HELP, add_run, add_settings, given_settings, number, run_training
 from w2v2_teach.speech.by_name import train_and_dev
 from w2v2_teach.tasks.asr import SpeechRecognition
 from w2v2_teach.tasks.finetuning import SCRATCH, Finetuning
@@ -64,6 +64,4 @@ def finetune(options: Namespace) -> None:
         if options.minutes is not None:
             train = train.minutes(options.minutes, settings.seed)
         task = options.task.begin(options.start, settings, train, dev)
-        trainer = Trainer(task, settings, options.out, own_device)
-        trainer.start(options.resume)
-        trainer.train()
+        run_training(Trainer(task, settings, options.out, own_device), options)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from argparse import SUPPRESS, ArgumentParser, ArgumentTypeError, BooleanOptionalAction, Namespace
 from collections.abc import Callable
 from dataclasses import fields
@@ -10,7 +11,9 @@ from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
 from w2v2_teach.speech.by_name import NAMED
+from w2v2_teach.training import distributed
 from w2v2_teach.training.settings import TrainingSettings, option_name
+from w2v2_teach.training.trainer import Trainer
 
 MODEL_HELP = "a folder, a checkpoint of the course, or a downloaded hub id"
 CORPUS_HELP = f"{', '.join(NAMED)}, or a folder with train and dev speech"
@@ -61,3 +64,14 @@ def add_run(parser: ArgumentParser) -> None:
     """Add the options of every training: where it is kept."""
     parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="folder for state, metrics and model")
     parser.add_argument("--resume", action="store_true", help="continue from the state in the folder")
+
+
+def run_training(trainer: Trainer, options: Namespace) -> None:
+    """Start or resume a training, go on to its end, and keep in its folder the command that began it."""
+    trainer.start(options.resume)
+    if not options.resume and distributed.rank() == 0:
+        processes = distributed.count()
+        launcher = f"torchrun --nproc-per-node {processes} -m w2v2_teach.cli --" if processes > 1 else "w2v2-teach"
+        options.out.mkdir(parents=True, exist_ok=True)
+        (options.out / "command.txt").write_text(f"{launcher} {shlex.join(options.words)}\n", encoding="utf-8")
+    trainer.train()

@@ -3,7 +3,7 @@
 from argparse import ArgumentParser, Namespace
 from dataclasses import replace
 
-from w2v2_teach.cli.options import CORPUS_HELP, MODEL_HELP, SEVERAL, add_run, add_settings, given_settings
+from w2v2_teach.cli.options import CORPUS_HELP, MODEL_HELP, SEVERAL, add_run, add_settings, given_settings, run_training
 from w2v2_teach.config import PRESETS
 from w2v2_teach.speech.by_name import joined, train_and_dev
 from w2v2_teach.tasks.objectives import OBJECTIVES
@@ -44,6 +44,4 @@ def pretrain(options: Namespace) -> None:
         task = OBJECTIVES[options.objective](PRESETS[options.preset], settings, train, dev)
         if options.start is not None:
             task.start_from(options.start)
-        trainer = Trainer(task, settings, options.out, own_device)
-        trainer.start(options.resume)
-        trainer.train()
+        run_training(Trainer(task, settings, options.out, own_device), options)
