@@ -1,5 +1,8 @@
 """A file appears whole or not at all."""
 
+import subprocess
+import sys
+
 import pytest
 from little_run import file_size_limit
 
@@ -54,6 +57,22 @@ def test_a_full_disk_changes_nothing(path):
     with file_size_limit(1_000), pytest.raises(OSError, match="too large"), replacing(path) as partial:
         partial.write_text("new" * 1_000)
     assert path.read_text() == "old"
+    assert names(path) == ["results.json"]
+
+
+def test_two_processes_that_write_the_same_file_do_not_meet(path):
+    """As two that train together do, which both decode the corpus."""
+    theirs = f"""
+from pathlib import Path
+from w2v2_teach.files import replacing
+with replacing(Path({str(path)!r})) as partial:
+    partial.write_text("theirs")
+"""
+    with replacing(path) as partial:
+        partial.write_text("ours")
+        subprocess.run([sys.executable, "-c", theirs], check=True)
+        assert path.read_text() == "theirs"
+    assert path.read_text() == "ours"
     assert names(path) == ["results.json"]
 
 

@@ -16,9 +16,9 @@ DATA = IN_WHEEL if IN_WHEEL.is_dir() else IN_CLONE  # the corpora and checkpoint
 def replacing(path: Path) -> Iterator[Path]:
     """Write to the path this yields; when the block ends well, it takes the place of `path` in one step.
 
-    An error inside the block leaves `path` as it was, and nothing beside it.
+    An error inside the block leaves `path` as it was, and nothing beside it. Several processes may do so at once.
     """
-    partial = path.with_name(f"{path.name}.part")
+    partial = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         yield partial
         with partial.open("rb") as file:

@@ -16,6 +16,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import nn
 
 from w2v2_teach.model import Wav2Vec2ForPreTraining
+from w2v2_teach.speech.audio import AudioError
 from w2v2_teach.speech.corpora import Corpus
 from w2v2_teach.tasks import pretraining
 from w2v2_teach.training.run_folder import RunError, RunFolder, read_metrics
@@ -106,6 +107,11 @@ def test_where_no_run_is_none_is_resumed(little, tmp_path):
         little.trainer(tmp_path).start(resume=True)
 
 
+def test_a_run_without_a_folder_is_not_resumed(little):
+    with pytest.raises(RunError, match="keeps no state to resume from: give the Trainer the run's folder"):
+        little.trainer().start(resume=True)
+
+
 def test_a_resumed_run_is_not_another_one(little, tmp_path):
     run(little.trainer(tmp_path))
     before = (tmp_path / "state.pt").read_bytes()
@@ -133,6 +139,28 @@ def test_a_full_disk_stops_the_run_with_an_earlier_state(little, tmp_path):
     again.start(resume=True)
     assert again.update == 3
     assert same_weights(run(again).task.model, run(little.trainer()).task.model)
+
+
+def test_an_evaluation_that_fails_costs_no_update(little, tmp_path):
+    changes = {"updates": 8, "log_every": 3, "save_every": 8, "evaluate_every": 5}
+    broken = little.trainer(tmp_path / "parts", WITH_DROPOUT, **changes)
+
+    def fail():
+        raise AudioError("dev-01.wav breaks off")
+
+    broken.task.evaluate = fail
+    with pytest.raises(AudioError, match="breaks off"):
+        run(broken)
+    assert RunFolder(tmp_path / "parts").load()["update"] == 5
+    again = little.trainer(tmp_path / "parts", WITH_DROPOUT, **changes)
+    again.start(resume=True)
+    whole = run(little.trainer(tmp_path / "whole", WITH_DROPOUT, **changes))
+    assert same_weights(run(again).task.model, whole.task.model)
+    training = [
+        {name: value for name, value in line.items() if line["update"] != 5 or not name.startswith("dev_")}
+        for line in metrics(tmp_path / "whole")
+    ]
+    assert metrics(tmp_path / "parts") == training, "all but what could not be measured"
 
 
 # --- asked to stop ---------------------------------------------------------------------------------------------------
@@ -303,6 +331,23 @@ def test_a_loss_that_is_no_number_stops_the_run(little, tmp_path, value):
     assert RunFolder(tmp_path).load()["update"] == 4
     assert [line["update"] for line in metrics(tmp_path)] == [1, 2, 3, 4, 5]
     torch.testing.assert_close(trainer.task.model.state_dict(), before, rtol=0, atol=0, equal_nan=True)
+
+
+def test_the_last_update_must_leave_a_model_that_can_be_loaded(little, tmp_path):
+    trainer = little.trainer(tmp_path, save_every=4)
+
+    def spoil(*_):
+        if trainer.update == 5:  # the sixth and last
+            with torch.no_grad():
+                trainer.task.model.project_q.weight[0, 0] = math.nan
+
+    trainer.optimizer.register_step_post_hook(spoil)
+    with pytest.raises(RunError) as caught:
+        run(trainer)
+    said = f"update 6: project_q.weight has become NaN or infinite. The last state is in {tmp_path}/state.pt. A lower"
+    assert str(caught.value).startswith(said)
+    assert RunFolder(tmp_path).load()["update"] == 4
+    assert not (tmp_path / "model").exists()
 
 
 def test_a_learning_rate_that_is_far_too_high_is_told(little):

@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset
 
 from w2v2_teach.speech.audio import AudioError, normalize
 from w2v2_teach.speech.batching import LengthBucketBatchSampler
 from w2v2_teach.speech.corpora import Utterance
 from w2v2_teach.speech.waveforms import map_waveforms
+from w2v2_teach.training.interrupts import leave_process_group
 from w2v2_teach.training.settings import TrainingSettings
 
 # A corpus up to this length stays in memory once it has been read, half a gigabyte for 2 h; a longer one is mapped.
@@ -63,6 +64,19 @@ class UpdateBatches(Dataset):
         if index not in self._kept:
             self._kept[index] = normalize(self.utterances[index].waveform())
         return self._kept[index][piece]
+
+
+def background_loader(dataset: Dataset, updates: range, workers: int, pin_memory: bool) -> DataLoader:
+    """The batches of these updates, read by so many processes; an `AudioError` in place of one that cannot be read."""
+    return DataLoader(
+        ErrorsAsItems(dataset),
+        batch_size=None,  # an item is a batch
+        sampler=updates,
+        num_workers=workers,
+        prefetch_factor=4 if workers else None,
+        worker_init_fn=leave_process_group,
+        pin_memory=pin_memory,
+    )
 
 
 class ErrorsAsItems(Dataset):

@@ -59,7 +59,7 @@ class RunFolder:
             raise damaged
         return state
 
-    def start(self, update: int) -> None:
+    def start(self, update: int) -> RunFolder:
         """Get ready for the metrics of `update` and later ones: those that an interrupted run wrote beyond it go.
 
         Raises:
@@ -75,6 +75,7 @@ class RunFolder:
         except (ValueError, TypeError, KeyError) as error:
             raise RunError(f"{self.metrics_file} is not a log of metrics: move it away, or start elsewhere.") from error
         self._events = SummaryWriter(str(self.path / "tensorboard"), purge_step=update + 1)
+        return self
 
     def log(self, record: dict[str, float]) -> None:
         """Append one line of metrics, and show it in TensorBoard; `record["update"]` says when it was."""

@@ -1,6 +1,8 @@
-"""What changes from update to update: the learning rate and the Gumbel temperature."""
+"""What changes from update to update: the learning rate, the Gumbel temperature, the seed."""
 
 from __future__ import annotations
+
+import numpy as np
 
 from w2v2_teach.training.settings import TrainingSettings
 
@@ -24,3 +26,8 @@ def learning_rate(settings: TrainingSettings, update: int) -> float:
 def gumbel_temperature(update: int, start: float, decay: float, minimum: float) -> float:
     """τ = max(start · decay^update, minimum) (Section 4.2: from 2, by 0.999995, to 0.5)."""
     return max(start * decay**update, minimum)
+
+
+def seed_of(*numbers: int) -> int:
+    """One seed out of several numbers, none of which can be told from it."""
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)

@@ -11,28 +11,27 @@ import math
 import time
 from collections import Counter, defaultdict, deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
-from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
 from w2v2_teach.speech.audio import AudioError
 from w2v2_teach.training import distributed
-from w2v2_teach.training.batches import ErrorsAsItems
-from w2v2_teach.training.interrupts import StopRequest, leave_process_group
+from w2v2_teach.training.batches import background_loader
+from w2v2_teach.training.interrupts import StopRequest
 from w2v2_teach.training.run_folder import RunError, RunFolder
-from w2v2_teach.training.schedules import learning_rate
+from w2v2_teach.training.schedules import learning_rate, seed_of
 from w2v2_teach.training.settings import SettingsError, TrainingSettings
 from w2v2_teach.training.task import Task
 
 RECENT = 10  # gradient norms that an error report shows
+REMEDIES = "A lower learning rate, a longer warm-up or clip_grad_norm may help."
 
 
 class Interrupted(RunError):
@@ -67,6 +66,7 @@ class Trainer:
             )
         self.task, self.settings, self.device = task, settings, torch.device(device)
         self.folder = RunFolder(folder) if folder is not None else None
+        self._written = self.folder if distributed.rank() == 0 else None  # by this process
         self.update = 0  # updates done
         self.hours = 0.0  # of audio heard
         self._sums: Counter[str] = Counter()  # of metrics, since the last record
@@ -109,9 +109,14 @@ class Trainer:
         self.update, self.hours, self._sums = state["update"], state["hours"], Counter(state["sums"])
 
     def save(self) -> None:
-        """Write the state from which `start(resume=True)` goes on."""
-        if distributed.rank() == 0 and self.folder is not None:
-            self.folder.save(
+        """Write the state from which `start(resume=True)` goes on.
+
+        Raises:
+            RunError: a weight is not finite, or the folder cannot be written to; the state before it stays.
+        """
+        self._require_finite_weights()
+        if self._written is not None:
+            self._written.save(
                 {
                     "update": self.update,
                     "hours": self.hours,
@@ -137,18 +142,24 @@ class Trainer:
 
         Raises:
             Interrupted: Ctrl-C or SIGTERM; the update has been finished and saved.
-            RunError: the loss or a gradient is not finite, or the folder cannot be written to.
+            RunError: the loss, a gradient or a weight is not finite, or the folder cannot be written to.
         """
         s = self.settings
-        with self._logging(), self._stop, self._parallel():
+        log = nullcontext() if self._written is None else closing(self._written.start(self.update))
+        with log, self._stop, self._parallel():
             self._since = time.perf_counter()
             for batch in self._batches():
                 stop = self.run_update(batch)
                 record = None
                 if self._due(s.log_every) or self._due(s.evaluate_every):
                     record = self._record()
-                    if self._due(s.evaluate_every):
-                        record |= {f"dev_{name}": value for name, value in self.task.evaluate().items()}
+                    try:
+                        if self._due(s.evaluate_every):
+                            record |= {f"dev_{name}": value for name, value in self.task.evaluate().items()}
+                    except Exception:  # a dev recording that cannot be read, for instance: no update is lost by that
+                        self._log(record)
+                        self.save()
+                        raise
                     self._log(record)
                 if self._due(s.save_every) or stop:
                     self.save()
@@ -222,17 +233,8 @@ class Trainer:
         Raises:
             RunError: a recording cannot be read, here or by another process; the state has been saved.
         """
-        workers = self.settings.workers
-        loader = DataLoader(
-            ErrorsAsItems(self.task.dataset),
-            batch_size=None,  # an item is a batch
-            sampler=range(self.update, self.settings.updates),
-            num_workers=workers,
-            prefetch_factor=4 if workers else None,
-            worker_init_fn=leave_process_group,
-            pin_memory=self.device.type == "cuda",
-        )
-        for batch in loader:
+        updates, pin_memory = range(self.update, self.settings.updates), self.device.type == "cuda"
+        for batch in background_loader(self.task.dataset, updates, self.settings.workers, pin_memory):
             error = batch if isinstance(batch, AudioError) else None
             if distributed.any_process(error is not None, self.device):
                 self.save()
@@ -240,13 +242,14 @@ class Trainer:
             yield batch
 
     def _log(self, record: dict[str, float]) -> None:
-        if distributed.rank() == 0 and self.folder is not None:
-            self.folder.log(record)
+        if self._written is not None:
+            self._written.log(record)
 
     def _export(self, name: str) -> None:
         """A copy of the model that `from_pretrained` loads."""
-        if distributed.rank() == 0 and self.folder is not None:
-            self.task.export(self.folder.path / name)
+        self._require_finite_weights()
+        if self._written is not None:
+            self.task.export(self._written.path / name)
 
     @contextmanager
     def _parallel(self) -> Iterator[None]:
@@ -255,33 +258,28 @@ class Trainer:
         The wrapper must be gone before the process group is: where it is what keeps the group alive, the group's end
         and gloo's worker thread can wait for each other for ever.
         """
-        if distributed.count() == 1:
-            yield
-            return
-        model = self.task.model
-        self._model = DistributedDataParallel(model, find_unused_parameters=self.task.skips_parameters)
+        if distributed.count() > 1:
+            unused = self.task.skips_parameters
+            self._model = DistributedDataParallel(self.task.model, find_unused_parameters=unused)
         try:
             yield
         finally:
-            self._model = model
+            self._model = self.task.model
 
-    @contextmanager
-    def _logging(self) -> Iterator[None]:
-        if distributed.rank() > 0 or self.folder is None:
-            yield
-            return
-        self.folder.start(self.update)
-        try:
-            yield
-        finally:
-            self.folder.close()
+    def _require_finite_weights(self) -> None:
+        """Raise RunError where the last update has spoiled a weight: only the next one's loss would show it."""
+        for name, weight in self.task.model.state_dict().items():
+            if not weight.isfinite().all():
+                raise RunError(
+                    f"update {self.update}: {name} has become NaN or infinite. {self._what_is_kept()} {REMEDIES}"
+                )
 
     def _what_led_here(self, loss: float, ids: Sequence[str]) -> str:
         norms = ", ".join(f"{norm:.3g}" for norm in self._norms)
         return (
             f"update {self.update + 1}: the loss is {loss:.3g}. Norms of the latest gradients, this one last: {norms}. "
             f"Utterances of the batch: {', '.join(ids)}. The weights are still those of update {self.update}. "
-            f"{self._what_is_kept()} A lower learning rate, a longer warm-up or clip_grad_norm may help."
+            f"{self._what_is_kept()} {REMEDIES}"
         )
 
     def _what_is_kept(self) -> str:
@@ -293,8 +291,3 @@ class Trainer:
         if self.folder is None:
             return f"{done}; the run has no folder, so nothing is saved."
         return f"{done}; the state is saved. To go on: the same command with --out {self.folder.path} --resume"
-
-
-def seed_of(*numbers: int) -> int:
-    """One seed out of several numbers, none of which can be told from it."""
-    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
