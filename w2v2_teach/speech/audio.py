@@ -197,7 +197,7 @@ def _open(source: Source) -> ForwardFile:
         raise AudioError(f"{name} {error}") from error
     except soundfile.LibsndfileError as error:
         raise AudioError(f"{name} is not audio that libsndfile reads: {error.error_string}") from error
-    except (TypeError, UnicodeEncodeError) as error:  # a `.raw` file has no header; a name that is no Unicode text
+    except (TypeError, ValueError) as error:  # a `.raw` file has no header; a name that is no Unicode text; spoiled MP3
         raise AudioError(f"{name} is not audio that libsndfile reads: {error}") from error
 
 

@@ -17,7 +17,6 @@ import numpy as np
 import soundfile
 
 from w2v2_teach.errors import CourseError
-from w2v2_teach.speech.mp3_frames import frame_starts, header_at, info_frame, promised_frames
 
 Content = mmap.mmap | bytearray  # the bytes of a file; changing them does not change the file
 
@@ -25,6 +24,8 @@ SLACK = 0.2  # s that a file may lack of what its header promises: that is slopp
 NO_LENGTH = 2**63 - 1  # what libsndfile says of a FLAC file that was written to a pipe
 NO_SIZE = 0x7F000000  # bytes; writers that cannot know put numbers from here up into a header
 BLOCK = 2**16  # frames that are read at once where all are read
+COUNTING = re.compile(rb"(?:Xing|Info)\0\0\0[\x01\x03\x05\x07\x09\x0b\x0d\x0f]")  # an MP3 frame that counts the others
+LONGEST_FRAME = 1441  # bytes, of MP3
 
 
 class HeaderError(CourseError, ValueError):
@@ -80,16 +81,16 @@ def open_truthfully(source: str | PathLike | BinaryIO) -> ForwardFile:
     """Open a sound file; its `frames` are those that it holds, whatever its header says.
 
     For WAV and FLAC this costs no more than reading the header, for MP3 and Ogg that of every frame or page
-    (milliseconds a minute). FLAC without a length is decoded once to count.
+    (milliseconds a minute). FLAC without a length is decoded once to count. MP3 is read into memory, still compressed.
 
     Raises:
         HeaderError: it holds less than it promises, or more than libsndfile would read.
         soundfile.LibsndfileError: it is not audio that libsndfile reads.
     """
     file = ForwardFile(source)
-    corrected: Content | None = None
-    if file.format == "MP3":
-        corrected = _mp3_with_length(_content(source))
+    corrected: Content | io.BytesIO | None = None
+    if file.subtype == "MPEG_LAYER_III":
+        corrected = _mp3_with_length(_content(source), file)
     elif file.format == "FLAC" and file.frames == NO_LENGTH:
         corrected = _flac_with_length(_content(source), file)
     elif file.format in ("WAV", "WAVEX") and file.frames == 0:
@@ -115,22 +116,26 @@ def _content(source: str | PathLike | BinaryIO) -> Content:
     return content
 
 
-def _mp3_with_length(content: Content) -> Content | None:
-    """The file with a header that counts all of its frames; None where it has one."""
-    starts = frame_starts(content)
-    if not starts:
-        return None  # layer I or II, whose bit rate is constant
-    promised = promised_frames(content, starts[0])
-    sound = starts if promised is None else starts[1:]
-    if promised == len(sound):
-        return None
-    first = header_at(content, starts[0])
-    if ((promised or 0) - len(sound)) * first.samples > SLACK * first.rate:
-        raise breaks_off(len(sound) * first.samples, first.rate)
-    if not sound:
-        return None
-    header = info_frame(bytes(content[sound[0] : sound[0] + 4]), len(sound))
-    return bytearray(header) + content[sound[0] :]
+def _mp3_with_length(content: Content, file: ForwardFile) -> io.BytesIO:
+    """The same MP3 frames after one that counts them all; without it, libsndfile guesses from the first bit rate."""
+    import av  # only here: few corpora hold MP3
+
+    counted = io.BytesIO()
+    with av.open(io.BytesIO(content), format="mp3") as old, av.open(counted, "w", format="mp3") as new:
+        sound = old.streams.audio[0]
+        copied = new.add_stream_from_template(sound)
+        whole = av.CodecContext.create("mp3", "r").parse  # finds no frame in what is left where a file breaks off
+        packets = [packet for packet in old.demux(sound) if packet.size and whole(bytes(packet))]
+        first = packets[0].pos if packets else len(content)  # byte
+        held = float(sum(packet.duration for packet in packets) * sound.time_base)  # s
+        for packet in packets:
+            packet.stream = copied
+            new.mux(packet)
+    before = bytes(content[max(0, first - LONGEST_FRAME) : first])
+    if COUNTING.search(before) and file.frames / file.samplerate - held > SLACK:
+        raise breaks_off(round(held * file.samplerate), file.samplerate)
+    counted.seek(0)
+    return counted
 
 
 def _flac_with_length(content: Content, file: ForwardFile) -> Content:
