@@ -13,14 +13,18 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
+from sklearn.cluster import KMeans
 
-from w2v2_teach.analysis.probes import context_metrics
+from w2v2_teach.analysis.information import count_pairs, phone_normalized_mutual_information
+from w2v2_teach.analysis.layers import frame_states, layer_outputs
+from w2v2_teach.analysis.probes import CLUSTERS, linear_probe
 from w2v2_teach.config import MICRO, Wav2Vec2Config
 from w2v2_teach.course.environment import versions
 from w2v2_teach.files import replacing
-from w2v2_teach.model import Wav2Vec2ForPreTraining
-from w2v2_teach.speech.corpora import toy_speech
+from w2v2_teach.model import Wav2Vec2ForPreTraining, Wav2Vec2Model
+from w2v2_teach.speech.corpora import Corpus, toy_speech
 from w2v2_teach.tasks.evaluation import contrastive_metrics
 from w2v2_teach.tasks.objectives import OBJECTIVES, PretrainingVariant
 from w2v2_teach.tasks.pretraining import RECIPES, Pretraining
@@ -30,6 +34,7 @@ RUNS = Path("runs/objectives")
 RESULTS = Path(__file__).with_suffix(".json")
 SEEDS = 0, 1, 2
 UPDATES = 400
+FRAMES = 8_000  # whose context vectors are probed
 COLLAPSE_UPDATES = 100  # where the quantizer is trained jointly, there is nothing to see later
 TASKS = {**OBJECTIVES, "masked": PretrainingVariant}
 EXAM = {"mask_time_length": MICRO.mask_time_length, "num_negatives": MICRO.num_negatives}  # the same for all M and K
@@ -100,6 +105,19 @@ def measured(task: Pretraining) -> dict[str, float]:
         metrics["exam_accuracy"] = contrastive_metrics(task.model, task.dev)["accuracy"]
         task.model.config = own
     return metrics | context_metrics(task.model.wav2vec2, task.dev)
+
+
+def context_metrics(model: Wav2Vec2Model, corpus: Corpus) -> dict[str, float]:
+    """Accuracy of a linear phone probe on held-out speakers, the commonest phone's share, PNMI of k-means clusters."""
+    drawn = frame_states(layer_outputs(model, corpus), FRAMES)
+    contexts = drawn.layers[f"layer {model.config.num_hidden_layers}"]  # (N, D)
+    clusters = KMeans(CLUSTERS, n_init=1, random_state=0).fit_predict(contexts)  # (N,)
+    counts, _, _ = count_pairs(drawn.labels, clusters)
+    return {
+        "phone_accuracy": float(np.mean(list(linear_probe(contexts, drawn.labels, drawn.speakers).values()))),
+        "majority": float(counts.sum(axis=1).max() / counts.sum()),
+        "cluster_pnmi": phone_normalized_mutual_information(counts),
+    }
 
 
 def summary(results: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ from sklearn.metrics import homogeneity_score
 from w2v2_teach.analysis.attention import even_attention
 from w2v2_teach.analysis.chance import expected_chance
 from w2v2_teach.analysis.codebooks import codebook_metrics
-from w2v2_teach.analysis.probes import linear_probe, mean_context
+from w2v2_teach.analysis.probes import linear_probe
 from w2v2_teach.cli.evaluate import layer_table
 from w2v2_teach.losses import sample_negatives
 from w2v2_teach.masking import time_mask
@@ -115,16 +115,6 @@ def test_codebook_metrics_by_hand(model, corpus):
         p = np.array([book.count(code) for code in set(book)]) / len(book)
         perplexity += np.exp(-(p * np.log(p)).sum())
     assert metrics["usage_perplexity"] == pytest.approx(perplexity)
-
-
-@pytest.mark.usefixtures("small_batches")
-def test_the_mean_context_does_not_depend_on_padding(model, corpus):
-    means = mean_context(model.wav2vec2, corpus)
-    assert means.shape == (7, 16)
-    assert not model.wav2vec2.training
-    with torch.no_grad():
-        one_by_one = [model.wav2vec2(alone(utterance)).last_hidden_state[0].mean(dim=0) for utterance in corpus]
-    assert np.abs(means - torch.stack(one_by_one).numpy()).max() <= 1e-5
 
 
 # --- the probe -------------------------------------------------------------------------------------------------------

@@ -3,80 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 import torch
 from threadpoolctl import threadpool_limits
-from torch import Tensor
 
-from w2v2_teach.analysis.information import (
-    Explained,
-    count_pairs,
-    explained_phones,
-    phone_normalized_mutual_information,
-)
-from w2v2_teach.feature_encoder import frame_times
-from w2v2_teach.heads import mean_pooling
-from w2v2_teach.model import Wav2Vec2Model
-from w2v2_teach.speech.batching import for_each_utterance, padded_batches
-from w2v2_teach.speech.corpora import Corpus
-from w2v2_teach.speech.intervals import frame_labels
+from w2v2_teach.analysis.information import Explained, explained_phones
 
 CLUSTERS = 100  # of k-means, as in HuBERT's first iteration (arXiv 2106.07447)
 PROBE_STEPS = 300  # of the phone probe's optimizer: more change its accuracy by less than 0.002
-
-
-class Frames(NamedTuple):
-    """N frames of many utterances, with their labels."""
-
-    contexts: np.ndarray  # (N, D)
-    phones: np.ndarray  # (N,) phone at the center of the frame
-    speakers: np.ndarray  # (N,)
-
-
-@torch.no_grad()
-def phone_frames(model: Wav2Vec2Model, corpus: Corpus, frames: int, seed: int = 0) -> Frames:
-    """The context vectors of `frames` frames within phones, drawn at random; leaves the model in evaluation mode."""
-    model.eval()
-    device = next(model.parameters()).device
-    contexts, phones, speakers = [], [], []
-    for batch in padded_batches(corpus, model.config):
-        output = model(batch.input_values.to(device), batch.attention_mask.to(device))
-        lengths = output.frame_mask.sum(dim=1).tolist()
-        for utterance, c, T in zip(batch.utterances, output.last_hidden_state.cpu(), lengths, strict=True):
-            contexts.append(c[:T].numpy())
-            phones.append(frame_labels(utterance.phones, frame_times(model.config, T)))
-            speakers += [utterance.speaker] * T
-    everything = Frames(np.concatenate(contexts), np.concatenate(phones), np.array(speakers))
-    spoken = np.flatnonzero(everything.phones != "")
-    drawn = np.random.default_rng(seed).permutation(spoken)[:frames]
-    return Frames(*(part[drawn] for part in everything))
-
-
-def context_metrics(model: Wav2Vec2Model, corpus: Corpus, frames: int = 8_000) -> dict[str, float]:
-    """Phone accuracy of a linear probe on the context vectors, and PNMI of their k-means clusters.
-
-    Args:
-        model: whose context vectors are taken, without masking.
-        corpus: speech with phone times, by several speakers.
-        frames: number of frames to use.
-
-    Returns:
-        `phone_accuracy`, the mean over held-out speakers; `majority`, the share of the most frequent phone;
-        `cluster_pnmi` of phone and cluster.
-    """
-    from sklearn.cluster import KMeans
-
-    drawn = phone_frames(model, corpus, frames)
-    probe = linear_probe(drawn.contexts, drawn.phones, drawn.speakers)
-    clusters = KMeans(CLUSTERS, n_init=1, random_state=0).fit_predict(drawn.contexts)  # (N,)
-    counts, _, _ = count_pairs(drawn.phones, clusters)
-    return {
-        "phone_accuracy": float(np.mean(list(probe.values()))),
-        "majority": float(counts.sum(axis=1).max() / counts.sum()),
-        "cluster_pnmi": phone_normalized_mutual_information(counts),
-    }
 
 
 def copy_scores(z: torch.Tensor) -> torch.Tensor:
@@ -86,16 +21,6 @@ def copy_scores(z: torch.Tensor) -> torch.Tensor:
     """
     z = torch.nn.functional.normalize(z - z.mean(dim=0), dim=1)
     return z @ z.T
-
-
-def mean_context(model: Wav2Vec2Model, corpus: Corpus) -> np.ndarray:
-    """The context vectors of each utterance, averaged over its frames, (utterances, D)."""
-
-    def pooled(x: Tensor, attention_mask: Tensor) -> np.ndarray:
-        output = model(x, attention_mask)
-        return mean_pooling(output.last_hidden_state, output.frame_mask).cpu().numpy()  # (B, D)
-
-    return np.stack(for_each_utterance(model, corpus, pooled))
 
 
 def linear_probe(

@@ -13,7 +13,7 @@ from w2v2_teach.analysis.chance import expected_chance
 from w2v2_teach.analysis.codebooks import codebook_metrics
 from w2v2_teach.analysis.information import Explained
 from w2v2_teach.analysis.layers import UtteranceLayers, frame_states, layer_outputs, utterance_means
-from w2v2_teach.analysis.probes import cluster_phones, linear_probe, mean_context, phone_probe
+from w2v2_teach.analysis.probes import cluster_phones, linear_probe, phone_probe
 from w2v2_teach.analysis.yardsticks import yardstick_outputs
 from w2v2_teach.losses import sample_negatives
 from w2v2_teach.masking import time_mask
@@ -103,12 +103,11 @@ def _network(model: Wav2Vec2ForPreTraining, speech: Speech) -> dict[str, Any]:
     on_toy = contrastive_metrics(model, speech.toy) | codebook_metrics(model, speech.toy)
     on_human = contrastive_metrics(model, speech.human) | codebook_metrics(model, speech.human)
     on_human["even_attention_cost"] = even_attention_cost(model, speech.human, on_human["contrastive_loss"])
-    layers = layer_metrics(
-        *(layer_outputs(model.wav2vec2, part) for part in (speech.learn, speech.human, speech.digits))
-    )
+    learn, human, digits = (layer_outputs(model.wav2vec2, part) for part in (speech.learn, speech.human, speech.digits))
+    layers = layer_metrics(learn, human, digits)
     best = {f"best_{key}": max(layer[key] for layer in layers.values()) for key in ("cluster_pnmi", "phone_accuracy")}
     by_speaker = linear_probe(
-        mean_context(model.wav2vec2, speech.digits),
+        utterance_means(digits)[f"layer {model.config.num_hidden_layers}"],  # the context
         [utterance.text for utterance in speech.digits],
         [utterance.speaker for utterance in speech.digits],
     )
