@@ -158,6 +158,12 @@ def change_speed(waveform: torch.Tensor, factor: float) -> torch.Tensor:
     return torch.from_numpy(soxr.resample(waveform.numpy(), factor * SAMPLE_RATE, SAMPLE_RATE, quality="LQ"))
 
 
+def narrowband(waveform: torch.Tensor) -> torch.Tensor:
+    """(L,) without what lies above 4 kHz, as by telephone: down to 8 kHz, and up again."""
+    low = soxr.resample(waveform.numpy(), SAMPLE_RATE, SAMPLE_RATE / 2)
+    return torch.from_numpy(soxr.resample(low, SAMPLE_RATE / 2, SAMPLE_RATE)[: len(waveform)])  # of L, or one more
+
+
 def alias_frequency(tone: float, sample_rate: float) -> float:
     """The lowest frequency whose samples are those of `tone`: its distance to the nearest multiple of the rate (Hz)."""
     return abs(tone - sample_rate * round(tone / sample_rate))

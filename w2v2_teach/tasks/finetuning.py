@@ -16,7 +16,7 @@ from w2v2_teach.config import SAMPLE_RATE
 from w2v2_teach.heads import Wav2Vec2ForCTC, Wav2Vec2ForSequenceClassification, Wav2Vec2ForSpeakerVerification
 from w2v2_teach.masking import span_mask
 from w2v2_teach.model import Wav2Vec2Model
-from w2v2_teach.speech.audio import MIN_SAMPLES, change_speed, pad_batch
+from w2v2_teach.speech.audio import MIN_SAMPLES, change_speed, narrowband, pad_batch
 from w2v2_teach.speech.batching import Batch
 from w2v2_teach.speech.corpora import Corpus, Utterance
 from w2v2_teach.tasks.encoder_cache import FrozenEncoderCache
@@ -44,6 +44,7 @@ class FinetuningSettings(TrainingSettings):
     unfreeze_every: int = setting(0, "then one more layer from the top every so many updates; 0: all at once (ULMFiT)")
     rate_decay: float = setting(1.0, "factor on the learning rate from each layer to the one below (ULMFiT: 1/2.6)")
     speed: float = setting(0.0, "by how much an utterance may be faster or slower each time, as a share")
+    narrowband: float = setting(0.0, "share of utterances heard without what lies above 4 kHz, as by telephone")
     mask_time_prob: float = setting(0.75, "p·M, the share of frames that spans would mask if none overlapped")
     mask_time_length: int = setting(10, "M, frames in a span")
     mask_feature_prob: float = setting(0.256, "the share of channels that spans would set to zero if none overlapped")
@@ -59,7 +60,7 @@ class FinetuningSettings(TrainingSettings):
             self.require(name, getattr(self, name) >= 0, "0 or more")
         self.require("rate_decay", 0 < self.rate_decay <= 1, "in (0, 1]")
         self.require("speed", 0 <= self.speed < 1, "in [0, 1)")
-        for name in ("mask_time_prob", "mask_feature_prob", "dropout", "layerdrop"):
+        for name in ("narrowband", "mask_time_prob", "mask_feature_prob", "dropout", "layerdrop"):
             self.require(name, 0 <= getattr(self, name) <= 1, "in [0, 1]")
         for name in ("mask_time_length", "mask_feature_length"):
             self.require(name, getattr(self, name) >= 1, "1 or more")
@@ -123,7 +124,7 @@ class LabeledBatches(UpdateBatches):
     """Item u is the batch of update u, the rows of all processes: utterances of similar length, padded.
 
     With `crop_seconds`, no more of an utterance is heard than that, from a place drawn anew. With `speed`, it is faster
-    or slower every time, and thus higher or lower, as if by other speakers.
+    or slower every time, and thus higher or lower, as if by other speakers. With `narrowband`, some as by telephone.
     """
 
     settings: FinetuningSettings
@@ -139,6 +140,9 @@ class LabeledBatches(UpdateBatches):
             generator = np.random.default_rng([self.settings.seed, update, 1])
             factors = generator.choice(speeds(self.settings.speed), len(pieces))
             pieces = [change_speed(x, f) for x, f in zip(pieces, factors, strict=True)]
+        if self.settings.narrowband > 0:
+            low = np.random.default_rng([self.settings.seed, update, 2]).random(len(pieces)) < self.settings.narrowband
+            pieces = [narrowband(x) if is_low else x for x, is_low in zip(pieces, low, strict=True)]
         return Batch(*pad_batch(pieces), tuple(self.utterances[i] for i in indices))
 
 
