@@ -3,7 +3,14 @@
 import numpy as np
 import pytest
 
-from w2v2_teach.analysis.verification import Trials, all_pairs, detection_errors, equal_error_rate, error_rates_at
+from w2v2_teach.analysis.verification import (
+    Trials,
+    all_pairs,
+    detection_errors,
+    equal_error_rate,
+    equal_error_rate_interval,
+    error_rates_at,
+)
 
 
 def trials(same: list[float], different: list[float]) -> Trials:
@@ -83,3 +90,41 @@ def test_scores_may_be_scaled():
 def test_one_kind_of_pairs_alone_is_refused():
     with pytest.raises(ValueError, match="2 pairs of one speaker and 0 of two"):
         detection_errors(trials([0.1, 0.2], []))
+
+
+def recordings(spread: float, speakers: int = 6, each: int = 5) -> tuple[np.ndarray, list[str]]:
+    """(n, 4) embeddings of speakers, and who they are."""
+    generator = np.random.default_rng(3)
+    voices = generator.normal(size=(speakers, 1, 4))
+    embeddings = voices + spread * generator.normal(size=(speakers, each, 4))
+    return embeddings.reshape(-1, 4), [f"s{i}" for i in range(speakers) for _ in range(each)]
+
+
+def test_an_interval_over_speakers_is_that_of_corpora_made_of_drawn_speakers():
+    """The trials of each draw, pair by pair: a speaker who is drawn twice is two rows, without pairs between them."""
+    embeddings, speakers = recordings(spread=0.7)
+    names, generator, rates = sorted(set(speakers)), np.random.default_rng(5), []
+    scores = all_pairs(embeddings, speakers).scores
+    pairs = list(zip(*np.triu_indices(len(speakers), k=1), strict=True))
+    for _ in range(20):
+        drawn = [names[i] for i in generator.integers(len(names), size=len(names))]
+        same, different = [], []
+        for score, (a, b) in zip(scores, pairs, strict=True):
+            times = drawn.count(speakers[a]) * (1 if speakers[a] == speakers[b] else drawn.count(speakers[b]))
+            (same if speakers[a] == speakers[b] else different).extend([score] * times)
+        rates.append(equal_error_rate(detection_errors(trials(same, different)))[0])
+    found = equal_error_rate_interval(embeddings, speakers, draws=20, seed=5)
+    assert found == pytest.approx(tuple(np.quantile(rates, [0.025, 0.975])), abs=0.01)
+
+
+def test_an_interval_holds_the_rate_and_is_wider_with_fewer_speakers():
+    embeddings, speakers = recordings(spread=0.8, speakers=24)
+    rate, _ = equal_error_rate(detection_errors(all_pairs(embeddings, speakers)))
+    low, high = equal_error_rate_interval(embeddings, speakers, draws=300)
+    assert 0 < low < rate < high < 0.5
+    fewer_low, fewer_high = equal_error_rate_interval(embeddings[:30], speakers[:30], draws=300)
+    assert fewer_high - fewer_low > high - low
+
+
+def test_speakers_whom_nobody_confuses_have_no_spread():
+    assert equal_error_rate_interval(*recordings(spread=1e-3), draws=50) == (0, 0)

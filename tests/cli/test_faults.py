@@ -272,7 +272,7 @@ def test_a_folder_that_holds_something_else(training, corpus, tmp_path):
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
-        ("finetune speaker", "/dev must have two speakers or more, one of them with two utterances"),
+        ("finetune speaker", "/dev must have two speakers, one of them with two utterances"),
         ("finetune keyword", "/train: there are none; they are zero, one, two"),
         (
             "finetune speaker --corpus toy --keep-layers 9",

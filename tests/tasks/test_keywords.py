@@ -12,9 +12,11 @@ from w2v2_teach.config import SAMPLE_RATE
 from w2v2_teach.files import DATA
 from w2v2_teach.heads import Wav2Vec2ForSequenceClassification
 from w2v2_teach.model import Wav2Vec2ForPreTraining
-from w2v2_teach.speech.audio import change_speed
+from w2v2_teach.speech.audio import change_speed, narrowband
+from w2v2_teach.speech.by_name import joined
 from w2v2_teach.speech.corpora import Corpus, toy_speech
 from w2v2_teach.speech.intervals import Interval
+from w2v2_teach.tasks import finetuning
 from w2v2_teach.tasks.finetuning import speeds
 from w2v2_teach.tasks.keywords import (
     COMMANDS,
@@ -24,7 +26,6 @@ from w2v2_teach.tasks.keywords import (
     cut_keywords,
     evaluate_keyword_model,
     keyword_metrics,
-    label_ids,
     predicted_words,
 )
 from w2v2_teach.training.settings import SettingsError
@@ -124,6 +125,13 @@ def test_a_corpus_of_words_is_left_as_it_is(little):
     assert cut_keywords(words) is words
 
 
+def test_joined_corpora_are_cut_one_by_one(little):
+    digits = Corpus("digits", [replace(u, id=f"d{u.id}", words=()) for u in little.dev])
+    cut = cut_keywords(joined([little.train, digits]))
+    assert [len(part) for part in cut.parts] == [24, 4]
+    assert cut.parts[1] is digits
+
+
 # --- learning --------------------------------------------------------------------------------------------------------
 
 
@@ -132,7 +140,7 @@ def test_labels_are_the_words_that_are_said(task):
     assert learner.model.config.labels == ("no", "yes")
     assert learner.model.config.use_weighted_layer_sum
     assert len(learner.train_corpus) == 24
-    assert label_ids(("no", "yes"), learner.train_corpus[:3]).tolist() == [1, 0, 1]
+    assert [piece.text for piece in learner.train_corpus[:3]] == ["yes", "no", "yes"]
 
 
 def test_the_loss_by_hand(task):
@@ -156,9 +164,12 @@ def test_predictions_come_in_the_order_of_the_corpus(task, little):
     for number in (0, 3, 5):
         assert predicted_words(model, Corpus("one", [pieces[number]])) == [words[number]]
     right = [word == piece.text for word, piece in zip(words, pieces, strict=True)]
-    assert keyword_metrics(model, pieces) == {"accuracy": sum(right) / 8, "words": 8}
-    results = evaluate_keyword_model(model, little.dev, pieces)
-    assert results == {"accuracy": sum(right) / 8, "words": 8, "fsdd_accuracy": sum(right) / 8, "fsdd_words": 8}
+    metrics = keyword_metrics(model, pieces)
+    assert metrics == {"accuracy": sum(right) / 8, "words": 8, "chance": 0.5}
+    results = evaluate_keyword_model(model, little.dev, Corpus("one", [pieces[0]]), pieces)
+    assert results.keys() == {f"{speech}{key}" for speech in ("", "human_", "fsdd_") for key in metrics}
+    assert results["accuracy"] == results["fsdd_accuracy"] == metrics["accuracy"]
+    assert (results["human_words"], results["human_chance"]) == (1, 1.0)
 
 
 @pytest.mark.slow
@@ -187,6 +198,26 @@ def test_a_word_is_heard_at_several_speeds(task):
     assert lengths == {0.8, 1.0, 1.2}
 
 
+def test_some_words_are_heard_as_by_telephone(task, monkeypatch):
+    """Which ones is drawn anew for each update."""
+    monkeypatch.setattr(finetuning, "narrowband", torch.zeros_like)
+    silent = lambda learner, update: (learner.dataset[update].input_values == 0).all(dim=1)  # (B,)  # noqa: E731
+    draws = torch.stack([silent(task(narrowband=0.5), update) for update in range(8)])  # (8, B)
+    assert 0.2 < draws.float().mean() < 0.8
+    assert len(draws.unique(dim=0)) > 1
+    assert silent(task(narrowband=1.0), 0).all()
+    assert not silent(task(narrowband=0.0), 0).any()
+
+
+def test_a_narrow_band_ends_at_4_khz():
+    tones = torch.arange(8001) * 2 * torch.pi / SAMPLE_RATE  # an odd number of samples
+    low, high = torch.sin(1000 * tones), torch.sin(6000 * tones)
+    heard = narrowband(low + high)
+    assert len(heard) == 8001
+    inside = slice(400, -400)
+    torch.testing.assert_close(heard[inside], low[inside], atol=1e-2, rtol=0)
+
+
 def test_a_faster_tone_is_a_higher_tone():
     tone = torch.sin(torch.arange(8000) * 2 * torch.pi * 500 / SAMPLE_RATE)
     faster = change_speed(tone, 1.25)
@@ -208,6 +239,7 @@ def test_it_exports_what_can_be_loaded(task, tmp_path):
         ({"layerdrop": 0.1}, "layerdrop is 0.1; it must be 0: a layer that is skipped has no output to mix."),
         ({"keep_layers": 0}, "keep_layers is 0; it must be 1 or more."),
         ({"speed": 1.0}, "speed is 1.0; it must be in [0, 1)."),
+        ({"narrowband": 1.5}, "narrowband is 1.5; it must be in [0, 1]."),
     ],
 )
 def test_a_number_out_of_range_is_named(changes, complaint):

@@ -52,6 +52,38 @@ def detection_errors(trials: Trials) -> DetectionErrors:
     return DetectionErrors(thresholds, false_accepts, false_rejects)
 
 
+def equal_error_rate_interval(
+    embeddings: np.ndarray, speakers: Sequence[str], draws: int = 1000, seed: int = 0
+) -> tuple[float, float]:
+    """The 95 % interval of the equal error rate of all pairs, if other speakers of the same kind had been there.
+
+    Bootstrap: speakers are drawn with replacement, as many as there are, and the trials counted again: pairs of one
+    speaker as often as that one is drawn, pairs of two as often as both are. (Pairs share voices: an interval from
+    drawing pairs would be far too narrow, arXiv 2306.01198.) Draws without pairs of both kinds do not count.
+
+    Args:
+        embeddings: (n, E), not normalized.
+        speakers: (n,)
+        draws: how many, and
+        seed: of which.
+    """
+    trials = all_pairs(embeddings, speakers)
+    order = np.argsort(trials.scores)
+    scores, is_same = (part[order] for part in trials)  # (P,) by rising score
+    names, speaker = np.unique(speakers, return_inverse=True)  # (S,), (n,)
+    one, other = (speaker[side[order]] for side in np.triu_indices(len(speaker), k=1))  # (P,)
+    generator, rates = np.random.default_rng(seed), []
+    for _ in range(draws):
+        times = np.bincount(generator.integers(len(names), size=len(names)), minlength=len(names))  # (S,)
+        weights = times[one] * np.where(is_same, 1, times[other])  # (P,)
+        same, different = np.cumsum(weights * is_same), np.cumsum(weights * ~is_same)  # (P,) up to each score
+        if same[-1] and different[-1]:
+            errors = DetectionErrors(scores, 1 - different / different[-1], same / same[-1])
+            rates.append(equal_error_rate(errors)[0])
+    low, high = np.quantile(rates, [0.025, 0.975])
+    return float(low), float(high)
+
+
 def error_rates_at(trials: Trials, threshold: float) -> tuple[float, float]:
     """False accepts and false rejects, as shares, at a threshold that was chosen on other speakers."""
     accepted = trials.scores >= threshold

@@ -51,13 +51,15 @@ def save_results(file: Path, checkpoint: str, results: dict[str, Any]) -> None:
 
 
 def print_results(results: dict[str, Any]) -> None:
-    """One line for each number, with the untrained model's beside it if there is one."""
-    untrained = results.get("untrained", {})
-    for name, value in results.get("trained", results).items():
+    """One line for each number; beside it the untrained network's, and the yardsticks' where they have it, too."""
+    trained = results.get("trained", results)
+    by_layer = "layers" in trained
+    others = {"untrained": results.get("untrained", {}), **({} if by_layer else results.get("yardsticks", {}))}
+    for name, value in trained.items():
         if not isinstance(value, dict):
-            beside = f"   untrained {untrained[name]:10.3f}" if untrained else ""
-            print(f"{name:<24} {value:10.3f}{beside}")
-    if untrained:
+            beside = (f"   {other} {numbers[name]:10.3f}" for other, numbers in others.items() if name in numbers)
+            print(f"{name:<24} {value:10.3f}{''.join(beside)}")
+    if by_layer:
         print(layer_table(results))
 
 

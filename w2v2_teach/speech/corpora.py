@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import overload
 
@@ -59,6 +59,11 @@ class Utterance:
             )
         return waveform
 
+    def piece(self, start: float, end: float, name: str, text: str = "") -> Utterance:
+        """What is heard between two times (s), as an utterance of its own: its id, and what is said in it."""
+        samples, offset = int((end - start) * SAMPLE_RATE), (self.offset or 0.0) + start
+        return replace(self, id=name, text=text, num_samples=samples, offset=offset, phones=(), words=())
+
 
 class Corpus(Sequence[Utterance]):
     """Utterances in a fixed order, by position or by id; a `torch.utils.data.DataLoader` takes it as its dataset."""
@@ -106,6 +111,12 @@ class Corpus(Sequence[Utterance]):
         ends = np.cumsum([self[int(i)].duration for i in order]) / 60  # minutes
         drawn = order[: int(np.searchsorted(ends, wanted)) + 1]
         return Corpus(f"{self.name}, {wanted:g} min, seed {seed}", (self[int(i)] for i in sorted(drawn)))
+
+    def middles(self, seconds: float) -> Corpus:
+        """The corpus with no more than the middle `seconds` of each utterance."""
+        edges = [(u, max(0.0, u.duration - seconds) / 2) for u in self]  # s, left out on both sides
+        kept = (u.piece(edge, edge + seconds, u.id) if edge else u for u, edge in edges)
+        return Corpus(f"{self.name}, at most {seconds:g} s of each", kept)
 
     @property
     def parts(self) -> tuple[Corpus, ...]:

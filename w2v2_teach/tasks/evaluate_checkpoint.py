@@ -12,12 +12,12 @@ from w2v2_teach.decoding.transcription import Recognizer
 from w2v2_teach.heads import Wav2Vec2ForCTC, Wav2Vec2ForSequenceClassification, Wav2Vec2ForSpeakerVerification
 from w2v2_teach.model import Wav2Vec2ForPreTraining
 from w2v2_teach.speech import corpora, published
-from w2v2_teach.speech.by_name import with_phones
+from w2v2_teach.speech.by_name import joined, with_phones
 from w2v2_teach.speech.mini_librispeech import mini_librispeech
 from w2v2_teach.tasks.asr import evaluate_asr
 from w2v2_teach.tasks.evaluation import Speech, evaluate_pretrained
 from w2v2_teach.tasks.keywords import evaluate_keyword_model
-from w2v2_teach.tasks.speakers import evaluate_speaker_model
+from w2v2_teach.tasks.speakers import MEASURED_SECONDS, evaluate_speaker_model
 
 
 def evaluate_checkpoint(name: str, device: torch.device | str = "cpu") -> dict[str, Any]:
@@ -50,14 +50,16 @@ def _evaluate_recognizer(name: str, device: torch.device | str) -> dict[str, Any
 
 
 def _evaluate_speakers(name: str, device: torch.device | str) -> dict[str, Any]:
-    toy, digits = corpora.toy_speech(), published.fsdd()
+    toy, human = corpora.toy_speech(), mini_librispeech()
+    people = joined([human.split(part).middles(MEASURED_SECONDS) for part in ("dev", "test")])
     model = Wav2Vec2ForSpeakerVerification.from_pretrained(name).to(device)
-    return evaluate_speaker_model(model, toy.split("dev"), toy.split("test"), digits)
+    return evaluate_speaker_model(model, toy.split("dev"), toy.split("test"), people)
 
 
 def _evaluate_keywords(name: str, device: torch.device | str) -> dict[str, Any]:
-    test, digits = corpora.toy_speech().split("test"), published.fsdd()
-    return evaluate_keyword_model(Wav2Vec2ForSequenceClassification.from_pretrained(name).to(device), test, digits)
+    toy, human, digits = corpora.toy_speech().split("test"), mini_librispeech().split("test"), published.fsdd()
+    model = Wav2Vec2ForSequenceClassification.from_pretrained(name).to(device)
+    return evaluate_keyword_model(model, toy, human, digits)
 
 
 EVALUATIONS: dict[str, Callable[[str, torch.device | str], dict[str, Any]]] = {

@@ -4,21 +4,33 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from w2v2_teach.analysis.verification import Trials, all_pairs, detection_errors, equal_error_rate, error_rates_at
+from w2v2_teach.analysis.layers import utterance_means
+from w2v2_teach.analysis.verification import (
+    Trials,
+    all_pairs,
+    detection_errors,
+    equal_error_rate,
+    equal_error_rate_interval,
+    error_rates_at,
+)
+from w2v2_teach.analysis.yardsticks import yardstick_outputs
 from w2v2_teach.heads import Wav2Vec2ForSpeakerVerification
 from w2v2_teach.losses import arcface_loss
 from w2v2_teach.speech.batching import for_each_utterance
+from w2v2_teach.speech.by_name import joined
 from w2v2_teach.speech.corpora import Corpus
 from w2v2_teach.tasks.finetuning import Finetuning, LayerSumSettings, MicroBatch, begin_finetuning
 from w2v2_teach.training.settings import SettingsError, setting
 from w2v2_teach.training.task import Losses
+
+MEASURED_SECONDS = 4.0  # of an utterance, from its middle, where speakers are compared: read sentences take up to 17 s
 
 
 @dataclass(frozen=True)
@@ -30,7 +42,6 @@ class SpeakerSettings(LayerSumSettings):
     dropout: float = setting(0.2, "on the pooled statistics")
     crop_seconds: float | None = setting(3.0, "longest crop of an utterance, in seconds")
     embedding_dim: int = setting(512, "E, width of a speaker embedding")
-    arcface: bool = setting(True, "ArcFace: cosines with a margin; without, softmax over dot products")
     margin: float = setting(0.2, "m, added to the angle between an embedding and its own class, in radians")
     scale: float = setting(30.0, "s, factor on the cosines")
 
@@ -79,11 +90,10 @@ class SpeakerRecognition(Finetuning[SpeakerSettings]):
         Raises:
             SettingsError: the dev speakers make no pairs to measure on.
         """
-        utterances_by_speaker = Counter(utterance.speaker for utterance in dev)
-        if len(utterances_by_speaker) < 2 or max(utterances_by_speaker.values()) < 2:
-            raise SettingsError(
-                f"{dev.name} must have two speakers or more, one of them with two utterances, to measure verification."
-            )
+        for part in dev.parts:
+            of_each = Counter(utterance.speaker for utterance in part).values()
+            if len(of_each) < 2 or max(of_each) < 2:
+                raise SettingsError(f"{part.name} must have two speakers, one of them with two utterances, to measure.")
         head = {
             **settings.config_fields(),
             "labels": train.speakers,
@@ -91,28 +101,25 @@ class SpeakerRecognition(Finetuning[SpeakerSettings]):
             "hidden_dropout": 0.0,
         }
         model = begin_finetuning(Wav2Vec2ForSpeakerVerification, start, settings, **head)
-        return cls(model, settings, train, dev)
+        return cls(model, settings, train, joined([part.middles(MEASURED_SECONDS) for part in dev.parts]))
 
     def losses(self, model: nn.Module, micro_batch: MicroBatch) -> Losses:
-        """ArcFace or softmax loss in nats, and how many embeddings are nearest to the class of their speaker."""
+        """ArcFace's loss in nats, and how many embeddings are nearest to the class of their speaker."""
         inputs, utterances = micro_batch
         output = model(**inputs)
         embeddings, weights = output.embeddings, output.class_weights  # (B, E), (S, E)
         names = self.model.config.labels
         labels = torch.tensor([names.index(u.speaker) for u in utterances], device=embeddings.device)  # (B,)
-        if self.settings.arcface:
-            loss = arcface_loss(embeddings, weights, labels, self.settings.margin, self.settings.scale)
-            nearest = F.normalize(embeddings) @ F.normalize(weights).T  # (B, S)
-        else:
-            nearest = embeddings @ weights.T
-            loss = F.cross_entropy(nearest, labels, reduction="sum")
-        return Losses(loss, {"accuracy": (nearest.argmax(dim=1) == labels).sum()})
+        loss = arcface_loss(embeddings, weights, labels, self.settings.margin, self.settings.scale)
+        cosines = F.normalize(embeddings) @ F.normalize(weights).T  # (B, S)
+        return Losses(loss, {"accuracy": (cosines.argmax(dim=1) == labels).sum()})
 
     def evaluate(self) -> dict[str, float]:
-        """Equal error rate over all pairs of the dev speakers' utterances, its threshold, and the number of pairs."""
-        metrics = verification_metrics(speaker_trials(self.model, self.dev))
+        """Equal error rate over all pairs of the dev speakers' utterances: of each corpus, and `eer`, their mean."""
+        trials = {part.name: speaker_trials(self.model, part) for part in self.dev.parts}
+        of_each = {f"eer_{name}": verification_metrics(t)["eer"] for name, t in trials.items()}
         self.model.train()
-        return metrics
+        return {"eer": float(np.mean(list(of_each.values()))), **(of_each if len(of_each) > 1 else {})}
 
 
 def speaker_embeddings(model: Wav2Vec2ForSpeakerVerification, corpus: Corpus) -> np.ndarray:
@@ -132,23 +139,41 @@ def verification_metrics(trials: Trials) -> dict[str, float]:
 
 
 def evaluate_speaker_model(
-    model: Wav2Vec2ForSpeakerVerification, dev: Corpus, test: Corpus, fsdd: Corpus
-) -> dict[str, float]:
-    """Speaker verification on held-out speakers.
+    model: Wav2Vec2ForSpeakerVerification, dev: Corpus, toy: Corpus, human: Corpus
+) -> dict[str, dict[str, Any]]:
+    """Verification of held-out speakers: by a model, by the same network with random weights, and without learning.
 
     Args:
         model: fine-tuned.
         dev: for the choice of a threshold.
-        test: other speakers, for the error rates at that threshold.
-        fsdd: recordings by human speakers.
+        toy: other speakers, and
+        human: people; pairs are made within each of the two.
 
     Returns:
-        `verification_metrics` of `test`, the error rates at the threshold of `dev`, and the metrics of `fsdd`, whose
-        names begin with `fsdd_`.
+        "trained", "untrained", and "yardsticks" → mean MFCCs, log-mel energies and chance: `verification_metrics` and
+        the 95 % interval over `speakers`, `eer_low` to `eer_high`; those of `human` begin with `human_`. Of the trained
+        model also its errors at the threshold of `dev`.
     """
-    trials = speaker_trials(model, test)
-    chosen = verification_metrics(speaker_trials(model, dev))["threshold"]
-    accepts, rejects = error_rates_at(trials, chosen)
-    at_chosen = {"dev_threshold": chosen, "false_accepts": accepts, "false_rejects": rejects}
-    of_fsdd = {f"fsdd_{name}": value for name, value in verification_metrics(speaker_trials(model, fsdd)).items()}
-    return {**verification_metrics(trials), **at_chosen, **of_fsdd}
+    torch.manual_seed(0)
+    untrained = type(model)(model.config).to(next(model.parameters()).device)
+    threshold = verification_metrics(speaker_trials(model, dev))["threshold"]
+    found: dict[str, dict[str, float]] = {"trained": {"dev_threshold": threshold}, "untrained": {}, "chance": {}}
+    for prefix, corpus in (("", toy), ("human_", human)):
+        speakers = [utterance.speaker for utterance in corpus]
+        embeddings = mean_yardsticks(corpus)
+        embeddings |= {"trained": speaker_embeddings(model, corpus), "untrained": speaker_embeddings(untrained, corpus)}
+        for name, x in embeddings.items():
+            metrics = verification_metrics(all_pairs(x, speakers)) | {"speakers": len(set(speakers))}
+            metrics["eer_low"], metrics["eer_high"] = equal_error_rate_interval(x, speakers)
+            found.setdefault(name, {}).update({prefix + key: value for key, value in metrics.items()})
+        accepts, rejects = error_rates_at(all_pairs(embeddings["trained"], speakers), threshold)
+        found["trained"] |= {f"{prefix}false_accepts": accepts, f"{prefix}false_rejects": rejects}
+        found["chance"][f"{prefix}eer"] = 0.5
+    return {"trained": found.pop("trained"), "untrained": found.pop("untrained"), "yardsticks": found}
+
+
+def mean_yardsticks(corpus: Corpus) -> dict[str, np.ndarray]:
+    """Embeddings without learning: mean log-mel energies and the 13 mean MFCCs, standardized over the recordings."""
+    means = utterance_means(yardstick_outputs(corpus))
+    kept = {"log-mel": means["log-mel"], "MFCC": means["MFCC"][:, :13]}  # differences are 0 on average
+    return {name: (x - x.mean(axis=0)) / x.std(axis=0) for name, x in kept.items()}
