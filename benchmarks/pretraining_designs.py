@@ -62,7 +62,9 @@ DESIGNS = [
     Design("speed ±10 %", settings={"speed": 0.1}),
     Design("centered codebooks", centered=True),
     Design("crops of 4 s, 8 of them", settings={"crop_seconds": 4.0, "batch_size": 8}),
+    Design("8 layers", {"num_hidden_layers": 8}),
     Design("8 layers of width 112", {"hidden_size": 112, "num_hidden_layers": 8, "intermediate_size": 448}),
+    Design("group norm in the encoder, as in BASE", {"feat_extract_norm": "group"}),
     Design("SMALL: 6 layers of width 256", SMALL),
     Design("human speech alone", corpora=("mini-librispeech",)),
 ]
