@@ -23,7 +23,7 @@ from w2v2_teach.config import TINY
 from w2v2_teach.course.environment import versions
 from w2v2_teach.files import replacing
 from w2v2_teach.model import Wav2Vec2ForPreTraining
-from w2v2_teach.speech.by_name import joined, train_and_dev, with_phones
+from w2v2_teach.speech.by_name import train_and_dev, with_phones
 from w2v2_teach.speech.mini_librispeech import mini_librispeech
 from w2v2_teach.tasks.evaluation import LEARN_FRAMES, LEARN_MINUTES, contrastive_metrics, even_attention_cost
 from w2v2_teach.tasks.pretraining import RECIPES, Pretraining
@@ -96,7 +96,7 @@ def begin(design: Design, updates: int) -> Pretraining:
         evaluate_every=updates,
         save_every=50,
     )
-    train, dev = (joined(parts) for parts in zip(*(train_and_dev(name) for name in design.corpora), strict=True))
+    train, dev = train_and_dev(*design.corpora)
     shares = SHARES[: len(design.corpora)] if len(design.corpora) > 1 else ()
     settings = replace(recipe, **{"shares": shares, **design.settings})
     task = Pretraining(replace(TINY, **design.config), settings, train, dev)

@@ -207,17 +207,25 @@ KINDS = {
         pretraining_figures,
     ),
     "Wav2Vec2ForCTC": Kind(
-        "fine-tuned from `tiny-pretrained` to write down what the toy\ncorpus' train speakers say",
+        "fine-tuned from `tiny-pretrained` to transcribe the\ntrain speakers of the toy corpus and of Mini LibriSpeech",
         figures_of(
             {
-                "wer": "word error rate, greedy",
-                "cer": "character error rate, greedy",
-                "beam_wer": "word error rate, beam search with a word trigram model",
-                "beam_cer": "character error rate, the same",
-                "median_boundary_error": "median error of a word boundary (s)",
+                "human_cer": "people: character error rate, greedy",
+                "human_wer": "people: word error rate, greedy",
+                "human_beam_wer": "people: word error rate, beam search with a word trigram model",
+                "human_confidence_error": "people: expected calibration error of a word's confidence",
+                "wer": "robot: word error rate, greedy",
+                "cer": "robot: character error rate, greedy",
+                "beam_wer": "robot: word error rate, beam search with a word trigram model",
+                "confidence_error": "robot: expected calibration error of a word's confidence",
+                "median_boundary_error": "robot: median error of a word boundary (s)",
+                "fsdd_accuracy": "FSDD: the likeliest of ten digits",
+                "fsdd_most_frequent": "FSDD: always the most frequent digit",
             },
-            "On the toy corpus' four test speakers, whom it has never heard. The trigram model is estimated from the\n"
-            "transcripts of the train speakers. Boundaries: forced alignment against the corpus' exact word times.",
+            "On the test speakers of Mini LibriSpeech and of the toy corpus, whom it has never heard, and on all of\n"
+            "FSDD. Without a word, error rates would be 1. The trigram models come from the transcripts of each\n"
+            "corpus' train speakers. Boundaries: forced alignment against the corpus' exact word times. FSDD: the\n"
+            "digit that CTC finds likeliest. Confidence: its temperature was fitted on the dev speakers.",
         ),
     ),
     "Wav2Vec2ForSpeakerVerification": Kind(

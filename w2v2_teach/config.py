@@ -90,6 +90,7 @@ class Wav2Vec2Config:
     # Heads, each read by one of the models in `heads`
     final_dropout: float = 0.1  # on the context, before the CTC head
     vocab_size: int = 32  # V, tokens of the CTC head, blank included
+    ctc_temperature: float = 1.0  # that the logits are divided by for confidences; fitted on dev speakers
     labels: tuple[str, ...] = ()  # names of the classes of a classification head
     use_weighted_layer_sum: bool = False  # classify a learned weighted sum of all layers, not the last one
     classifier_proj_size: int = 256  # width of the classifier's projection

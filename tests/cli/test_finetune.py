@@ -12,9 +12,10 @@ from little_run import CONFIG, write_corpus
 from w2v2_teach.decoding.vocabulary import Vocabulary
 from w2v2_teach.heads import Wav2Vec2ForCTC
 from w2v2_teach.model import Wav2Vec2ForPreTraining, Wav2Vec2Model
-from w2v2_teach.speech import corpora
+from w2v2_teach.speech import corpora, published
 from w2v2_teach.speech.corpora import Corpus, read_tables
 from w2v2_teach.speech.intervals import Interval
+from w2v2_teach.tasks import evaluate_checkpoint
 from w2v2_teach.training.run_folder import read_metrics
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -76,6 +77,17 @@ def test_a_run_that_is_there_is_not_overwritten_and_is_resumed_on_request(finetu
     assert "dropout was 0.1 and is 0.3" in other.stderr
 
 
+def test_several_corpora_and_no_long_utterances(finetune, tmp_path):
+    other = write_corpus(tmp_path / "other")
+    for table in ("utterances", "phones", "words"):
+        path = other / f"{table}.tsv"
+        path.write_text(re.sub(r"^(train|dev)", r"other-\1", path.read_text(), flags=re.MULTILINE))
+    result = finetune(tmp_path / "run", "--corpus", str(other), "--shares", "1", "3", "--longest-seconds", "0.35")
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout == "6 of 24 utterances are left out: longer than 0.35 s.\n"
+    assert {"dev_wer", "dev_other_wer"} <= read_metrics(tmp_path / "run" / "metrics.jsonl")[-1].keys()
+
+
 def test_settings_that_are_switches_can_be_switched_off(finetune, tmp_path):
     assert finetune(tmp_path, "--no-freeze-encoder").exit_code == 0
     assert [line["trained_layers"] for line in read_metrics(tmp_path / "metrics.jsonl")] == [1, 4, 4, 4]
@@ -106,12 +118,17 @@ def test_a_recognizer_is_evaluated_by_its_head(corpus, recognizer, tmp_path, mon
         for utterance in read_tables(corpus)
     ]
     monkeypatch.setattr(corpora, "toy_speech", lambda: Corpus("toy", speech))
+    monkeypatch.setattr(evaluate_checkpoint, "mini_librispeech", lambda: Corpus("human", speech))
+    monkeypatch.setattr(published, "fsdd", lambda: Corpus("digits", speech[:3]))
     file = tmp_path / "results.json"
     result = invoke("evaluate", recognizer / "model", "--out", file)
     assert result.exit_code == 0, result.stderr
     results = json.loads(file.read_text())
-    for name in ("wer", "cer", "beam_wer", "beam_cer", "median_boundary_error"):
+    for name in ("wer", "cer", "beam_wer", "human_cer", "human_beam_wer", "median_boundary_error", "fsdd_accuracy"):
         assert re.search(rf"^{name} +{results[name]:.3f}$", result.stdout, re.MULTILINE)
+    for name, table in results["reliability"].items():
+        assert f"{name}: confidence from" in result.stdout
+        assert f"expected calibration error {table['expected_calibration_error']:.3f}" in result.stdout
 
 
 def test_a_head_that_cannot_be_evaluated_is_named(tmp_path):

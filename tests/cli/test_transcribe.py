@@ -120,9 +120,18 @@ def test_subtitles_of_one_recording(folder):
 
 
 def test_beam_search_asks_the_toy_corpus_words(tones, folder):
-    assert run("--beam", folder / "silence.ogg").stdout == "\n"
+    assert run("--beam", "toy", folder / "silence.ogg").stdout == "\n"
     ((_, language_model),) = tones
     assert language_model.log_prob("the", ()) > language_model.log_prob("abc", ())
+
+
+@pytest.mark.usefixtures("tones")
+def test_beam_search_with_words_of_ones_own(folder):
+    (folder / "words.txt").write_text("Abc, ee.\n", encoding="utf-8")
+    assert run("--beam", folder / "words.txt", folder / "one.wav").stdout == "abc ee\n"
+    refused = run("--beam", "tooy", folder / "one.wav")
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    assert refused.stderr == "tooy is no word model: it must be toy, librispeech, or a text file of sentences.\n"
 
 
 def test_a_model_that_is_not_there_is_one_sentence(folder):

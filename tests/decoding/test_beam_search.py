@@ -164,7 +164,7 @@ def test_words_reach_beyond_their_spikes_and_share_what_is_between_them():
     middles = frame_times(TINY, 30).numpy()  # (T,)
     edges = middles - (middles[1] - middles[0]) / 2  # where frame t's share of the sound begins
     assert [word.text for word in words] == ["ab", "a", "b"]
-    assert [word.confidence for word in words] == pytest.approx([0.7, 0.5, 0.9])
+    assert [word.confidence for word in words] == pytest.approx([0.8 * 0.6, 0.5, 0.9])
     assert (words[0].start, words[0].end) == pytest.approx((edges[1], edges[10]))  # two frames more at both ends
     assert (words[1].start, words[1].end) == pytest.approx(
         (edges[18], (edges[21] + edges[22]) / 2)

@@ -207,6 +207,15 @@ def test_beam_search_where_there_is_a_language_model(tones, monkeypatch):
     assert words[0].confidence < 0.6 < words[1].confidence, "b was not heard"
 
 
+def test_a_temperature_changes_confidence_and_nothing_else(tones):
+    waveform = torch.from_numpy(speak(TEXT))
+    doubtful = recognizer()
+    doubtful.model.config = replace(doubtful.model.config, ctc_temperature=5.0)
+    ours, theirs = doubtful.transcribe(waveform), tones.transcribe(waveform)
+    assert_same(ours, theirs)
+    assert all(our.confidence < their.confidence for our, their in zip(ours.words, theirs.words, strict=True))
+
+
 def test_beam_search_of_a_long_sound(tones):
     advised = replace(tones, language_model=NGramModel.from_texts([TEXT]))
     waveform = torch.from_numpy(speak(TEXT))

@@ -9,11 +9,13 @@ from little_run import CONFIG, little_corpus
 from torch import nn
 
 from w2v2_teach.ctc import CTCError
+from w2v2_teach.decoding.beam_search import beam_search
 from w2v2_teach.decoding.ngram import NGramModel
 from w2v2_teach.decoding.vocabulary import Vocabulary, VocabularyError
 from w2v2_teach.feature_encoder import frame_times
 from w2v2_teach.heads import CTCOutput, Wav2Vec2ForCTC
 from w2v2_teach.speech.audio import normalize
+from w2v2_teach.speech.by_name import joined
 from w2v2_teach.speech.corpora import Corpus
 from w2v2_teach.speech.intervals import Interval
 from w2v2_teach.tasks.asr import (
@@ -22,6 +24,7 @@ from w2v2_teach.tasks.asr import (
     alignment_errors,
     corpus_log_probs,
     evaluate_asr,
+    likeliest_text,
     recognition_metrics,
     transcripts,
 )
@@ -96,11 +99,56 @@ def test_alignment_errors_are_distances_from_the_true_times(corpus):
 
 
 def test_a_recognizer_is_evaluated_as_a_whole(corpus):
-    timed = Corpus("timed", (replace(u, words=(Interval(0.0, 0.1, "ah"), Interval(0.1, 0.2, "ee"))) for u in corpus))
-    results = evaluate_asr(KnowsBetter("ah ee"), VOCABULARY, timed, timed)
+    times = (Interval(0.0, 0.1, "ah"), Interval(0.1, 0.2, "ee"))
+    timed = Corpus("timed", (replace(u, words=times, split="train" if i < 2 else "test") for i, u in enumerate(corpus)))
+    human = Corpus("human", (replace(u, text="ah eh" if i % 2 else u.text) for i, u in enumerate(timed)))
+    digits = Corpus("digits", (replace(u, text="ee" if i < 4 else "ah ee") for i, u in enumerate(corpus)))
+    results = evaluate_asr(KnowsBetter("ah ee"), VOCABULARY, timed, human, digits)
     assert results["wer"] == results["beam_wer"] == 0
-    assert results["words"] == 2 * len(corpus)
-    assert results["median_boundary_error"] == np.median(alignment_errors(KnowsBetter("ah ee"), VOCABULARY, timed))
+    assert results["words"] == results["human_words"] == 2 * 5
+    assert results["human_wer"] == pytest.approx(2 / 10), "every second sentence of five has another word"
+    assert results["median_boundary_error"] == np.median(
+        alignment_errors(KnowsBetter("ah ee"), VOCABULARY, timed.split("test"))
+    )
+    assert results["fsdd_accuracy"] == pytest.approx(3 / 7)
+    assert results["fsdd_most_frequent"] == pytest.approx(4 / 7)
+    table = results["reliability"]["human"]
+    assert (table["words"], [b["share_right"] for b in table["bins"]]) == (10, [0.8])
+    assert results["human_confidence_error"] == table["expected_calibration_error"]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_likeliest_text_is_that_of_the_exhaustive_beam(seed):
+    torch.manual_seed(seed)
+    logits = torch.randn(4, len(VOCABULARY))
+    logits[:, VOCABULARY.tokens.index("|")] = -30.0  # beams that differ in spaces at their ends are one text
+    log_probs = logits.log_softmax(dim=-1)
+    texts = ["ah", "ee", "he", "a", "eeehaa"]  # the second needs a blank between equal neighbors, the last six frames
+    scores = {hypothesis.text: hypothesis.score for hypothesis in beam_search(log_probs, VOCABULARY, width=10_000)}
+    assert likeliest_text(log_probs, texts, VOCABULARY) == max(texts[:-1], key=scores.__getitem__)
+
+
+# --- training ---------------------------------------------------------------------------------------------------------
+
+
+def test_each_corpus_has_error_rates_of_its_own(corpus):
+    other = Corpus("other/dev", (replace(u, id=f"{u.id}b", text="ah he") for u in corpus))
+    training = task(joined([Corpus("one/dev", corpus), other]))
+    training.model = KnowsBetter("ah ee")
+    metrics = training.evaluate()
+    assert metrics["one_wer"] == 0
+    assert (metrics["wer"], metrics["other_wer"]) == (1 / 4, 1 / 2)
+    assert task(corpus).evaluate().keys() == {"wer", "cer"}
+
+
+def test_a_checkpoint_knows_how_sure_it_may_be(corpus, tmp_path, monkeypatch):
+    training = task(corpus)
+    before = training.fingerprint()
+    monkeypatch.setattr("w2v2_teach.tasks.asr.fit_temperature", lambda *_: 2.5)
+    training.export(tmp_path)
+    assert Wav2Vec2ForCTC.from_pretrained(tmp_path).config.ctc_temperature == 2.5
+    assert training.model.training
+    assert training.fingerprint() == before, "a run that is resumed is the same run"
 
 
 # --- transcripts that do not fit their audio -------------------------------------------------------------------------

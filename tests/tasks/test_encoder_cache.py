@@ -11,7 +11,7 @@ from w2v2_teach.speech.by_name import train_and_dev
 from w2v2_teach.speech.corpora import Corpus
 from w2v2_teach.tasks.asr import SpeechRecognition
 from w2v2_teach.tasks.encoder_cache import FrozenEncoderCache
-from w2v2_teach.training.batches import KEPT_HOURS
+from w2v2_teach.tasks.finetuning import CACHED_HOURS
 
 LENGTHS = [4000, 2500, 3100]
 
@@ -63,7 +63,8 @@ def test_a_group_norm_is_refused(base_style):
     [
         ({}, 0.1, True),
         ({"freeze_encoder": False}, 0.1, False),
-        ({}, KEPT_HOURS + 1, False),
+        ({"freeze_encoder": False, "freeze_encoder_updates": 3}, 0.1, True),
+        ({}, CACHED_HOURS + 1, False),
     ],
 )
 def test_only_what_stays_and_comes_again_is_cached(tmp_path, monkeypatch, changes, hours, caches):

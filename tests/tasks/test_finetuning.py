@@ -11,9 +11,11 @@ from w2v2_teach.ctc import ctc_loss
 from w2v2_teach.decoding.vocabulary import Vocabulary
 from w2v2_teach.heads import Wav2Vec2ForCTC
 from w2v2_teach.model import Wav2Vec2ForPreTraining, Wav2Vec2Model
+from w2v2_teach.speech.by_name import joined
 from w2v2_teach.speech.corpora import Corpus
 from w2v2_teach.tasks.asr import SpeechRecognition
-from w2v2_teach.tasks.finetuning import SCRATCH, LabeledBatches
+from w2v2_teach.tasks.crops import LabeledBatches
+from w2v2_teach.tasks.finetuning import SCRATCH
 from w2v2_teach.training.batches import UpdateBatches
 from w2v2_teach.training.run_folder import read_metrics
 from w2v2_teach.training.settings import SettingsError
@@ -110,7 +112,7 @@ def test_a_transcript_is_of_the_whole_utterance(task):
 
 @pytest.mark.parametrize(("batch_size", "batches"), [(4, 3), (5, 3), (11, 2), (12, 1)])
 def test_every_utterance_is_heard_in_every_epoch_and_every_batch_is_full(little, batch_size, batches):
-    dataset = LabeledBatches(little.train, replace(SETTINGS, batch_size=batch_size, updates=9), fill=True)
+    dataset = LabeledBatches([little.train], replace(SETTINGS, batch_size=batch_size, updates=9), fill=True)
     for epoch in range(2):
         heard = [dataset[epoch * batches + i].ids for i in range(batches)]
         assert all(len(set(ids)) == batch_size for ids in heard)
@@ -127,13 +129,38 @@ def test_without_filling_an_incomplete_batch_is_left_out(little):
 
 def test_a_crop_is_a_piece_of_the_utterance_drawn_anew(little):
     one_batch = Corpus("few", little.train[:4])
-    dataset = LabeledBatches(one_batch, replace(SETTINGS, crop_seconds=0.1), fill=True)
+    dataset = LabeledBatches([one_batch], replace(SETTINGS, crop_seconds=0.1), fill=True)
     batch, later = dataset[0], dataset[1]
     assert batch.input_values.shape == (4, 1600)
     assert batch.attention_mask.all()
     assert torch.equal(batch.input_values, dataset[0].input_values)
     for name, row in zip(batch.ids, batch.input_values, strict=True):
         assert not torch.equal(row, later.input_values[later.ids.index(name)])
+
+
+def test_several_corpora_share_a_batch_and_no_micro_batch_is_padded_to_the_other_ones(task, little):
+    parts = Corpus("short", little.train[:4]), Corpus("long", little.train[8:])
+    learner = task(joined(parts), shares=(1, 1), accumulate=2, freeze_encoder=False)
+    for update in range(6):
+        work = prepared(learner, update)
+        short, long = (part.inputs["input_values"].shape for part in work.micro_batches)
+        assert (short[0], long[0]) == (2, 2)
+        for part, own in zip(work.micro_batches, parts, strict=True):
+            assert all(u.id in [other.id for other in own] for u in part.utterances)
+            assert part.inputs["input_values"].shape[1] == max(u.num_samples for u in part.utterances)
+
+
+def test_utterances_that_are_too_long_are_left_out(task, little):
+    parts = Corpus("short", little.train[:6]), Corpus("long", little.train[6:])
+    learner = task(joined(parts), longest_seconds=0.34)
+    assert [len(part) for part in learner.train_corpus.parts] == [6, 2]
+    assert max(u.duration for u in learner.train_corpus) <= 0.34
+
+
+def test_a_cache_serves_only_while_the_encoder_is_frozen(task):
+    learner = task(freeze_encoder=False, freeze_encoder_updates=3)
+    latents = [prepared(learner, update).micro_batches[0].inputs["latents"] for update in range(5)]
+    assert [z is not None for z in latents] == [True, True, True, False, False]
 
 
 # --- one update ------------------------------------------------------------------------------------------------------
@@ -168,7 +195,7 @@ def test_a_process_takes_its_rows_and_counts_all(task, request):
     ours, theirs = share.micro_batches[0], whole.micro_batches[0]
     assert ours.utterances == theirs.utterances[2:]
     for name, tensor in ours.inputs.items():
-        assert torch.equal(tensor, theirs.inputs[name][2:]), name
+        assert torch.equal(tensor, theirs.inputs[name][2:, : tensor.shape[1]]), name
 
 
 def test_the_loss_by_hand(task):
@@ -229,6 +256,7 @@ def test_every_weight_is_in_one_layer_the_encoders_only_if_it_is_trained(task):
         ({"freeze_context_updates": 1, "unfreeze_every": 2}, [1, 2, 2, 3, 3, 4]),
         ({"freeze_context_updates": 0, "unfreeze_every": 1}, [2, 3, 4, 5, 5, 5]),
         ({"freeze_context_updates": 1, "freeze_encoder": False}, [1, 6, 6, 6, 6, 6]),
+        ({"freeze_context_updates": 1, "freeze_encoder": False, "freeze_encoder_updates": 4}, [1, 5, 5, 5, 6, 6]),
     ],
 )
 def test_how_many_layers_are_trained(task, changes, counts):

@@ -16,8 +16,8 @@ from w2v2_teach.speech.audio import change_speed, narrowband
 from w2v2_teach.speech.by_name import joined
 from w2v2_teach.speech.corpora import Corpus, toy_speech
 from w2v2_teach.speech.intervals import Interval
-from w2v2_teach.tasks import finetuning
-from w2v2_teach.tasks.finetuning import speeds
+from w2v2_teach.tasks import crops
+from w2v2_teach.tasks.crops import speeds
 from w2v2_teach.tasks.keywords import (
     COMMANDS,
     CONTEXT,
@@ -200,7 +200,7 @@ def test_a_word_is_heard_at_several_speeds(task):
 
 def test_some_words_are_heard_as_by_telephone(task, monkeypatch):
     """Which ones is drawn anew for each update."""
-    monkeypatch.setattr(finetuning, "narrowband", torch.zeros_like)
+    monkeypatch.setattr(crops, "narrowband", torch.zeros_like)
     silent = lambda learner, update: (learner.dataset[update].input_values == 0).all(dim=1)  # (B,)  # noqa: E731
     draws = torch.stack([silent(task(narrowband=0.5), update) for update in range(8)])  # (8, B)
     assert 0.2 < draws.float().mean() < 0.8

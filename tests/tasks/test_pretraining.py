@@ -11,12 +11,12 @@ from torch.utils.data import DataLoader
 
 from w2v2_teach.checkpoints import CheckpointError
 from w2v2_teach.quantizer import perplexity
+from w2v2_teach.speech import by_name
 from w2v2_teach.speech.audio import normalize
-from w2v2_teach.speech.by_name import JoinedCorpus
 from w2v2_teach.speech.corpora import Corpus
-from w2v2_teach.tasks.crops import CropDataset, Crops, rows_of_each
+from w2v2_teach.tasks.crops import CropDataset, Crops
 from w2v2_teach.tasks.pretraining import RECIPES, PretrainingSettings
-from w2v2_teach.training.batches import KEPT_HOURS
+from w2v2_teach.training.batches import KEPT_HOURS, rows_of_each
 from w2v2_teach.training.distributed import own_share
 from w2v2_teach.training.settings import SettingsError
 
@@ -89,7 +89,7 @@ def test_what_is_shorter_than_a_span_is_left_out(little):
     short = [replace(utterance, num_samples=439 + i) for i, utterance in enumerate(little.train[:5])]
     dataset = crop_dataset(Corpus("short", short), little.settings(crop_seconds=440 / 16_000))
     assert [utterance.num_samples for utterance in dataset.parts[0].utterances] == [440, 441, 442, 443]
-    with pytest.raises(SettingsError, match=r"short has 3 utterances of 0\.028 s or more; batch_size=4 asks for more"):
+    with pytest.raises(SettingsError, match=r"short \(0\.028 s or more\) has 3 utterances; batch_size=4 asks for more"):
         crop_dataset(Corpus("short", short[:4]), little.settings())
 
 
@@ -134,7 +134,7 @@ def test_a_long_corpus_is_mapped_from_a_file(little, monkeypatch, tmp_path):
 
 def test_several_corpora_share_a_batch(little):
     parts = [Corpus("few", little.train[:4]), Corpus("many", little.train[4:])]
-    dataset = crop_dataset(JoinedCorpus(parts), little.settings(shares=(1, 3), updates=8))
+    dataset = crop_dataset(by_name.joined(parts), little.settings(shares=(1, 3), updates=8))
     heard = [dataset[update].ids for update in range(8)]
     assert all(sum(key in [u.id for u in parts[0]] for key in ids) == 1 for ids in heard)
     assert sorted(key for ids in heard[:4] for key in ids[:1]) == [u.id for u in parts[0]], "an epoch of its own"

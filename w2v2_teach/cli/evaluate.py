@@ -61,6 +61,16 @@ def print_results(results: dict[str, Any]) -> None:
             print(f"{name:<24} {value:10.3f}{''.join(beside)}")
     if by_layer:
         print(layer_table(results))
+    for corpus, table in results.get("reliability", {}).items():
+        print(reliability_table(corpus, table))
+
+
+def reliability_table(corpus: str, table: dict[str, Any]) -> str:
+    """What a recognizer's word confidences are worth on a corpus: a line for each bin, and the mean distance."""
+    lines = [f"\n{corpus + ': confidence from':<36}{'mean confidence':>18}{'share right':>14}{'words':>9}"]
+    for b in table["bins"]:
+        lines.append(f"{b['lower']:<36.1f}{b['mean_confidence']:>18.3f}{b['share_right']:>14.3f}{b['count']:>9}")
+    return "\n".join([*lines, f"expected calibration error {table['expected_calibration_error']:.3f}"])
 
 
 def layer_table(results: dict[str, Any]) -> str:

@@ -3,8 +3,17 @@
 from argparse import ArgumentParser, Namespace
 from dataclasses import replace
 
-from w2v2_teach.cli.options import CORPUS_HELP, MODEL_HELP, add_run, add_settings, given_settings, number, run_training
-from w2v2_teach.speech.by_name import train_and_dev
+from w2v2_teach.cli.options import (
+    CORPUS_HELP,
+    MODEL_HELP,
+    SEVERAL,
+    add_run,
+    add_settings,
+    given_settings,
+    number,
+    run_training,
+)
+from w2v2_teach.speech.by_name import joined, train_and_dev
 from w2v2_teach.tasks.asr import SpeechRecognition
 from w2v2_teach.tasks.finetuning import SCRATCH, Finetuning
 from w2v2_teach.tasks.keywords import KeywordSpotting
@@ -34,7 +43,7 @@ def add_options(parser: ArgumentParser) -> None:
         command = tasks.add_parser(name, help=SUMMARIES[name], description=about, allow_abbrev=False)
         command.usage = "%(prog)s --out FOLDER [options]"
         add_run(command)
-        command.add_argument("--corpus", default="toy", help=f"{CORPUS_HELP} (default: %(default)s)")
+        command.add_argument("--corpus", help=f"{CORPUS_HELP}; one or several (default: toy)", **SEVERAL)
         command.add_argument(
             "--from",
             dest="start",
@@ -49,7 +58,7 @@ def add_options(parser: ArgumentParser) -> None:
             help="for a model of this size (default: %(default)s)",
         )
         command.add_argument(
-            "--minutes", type=number(above=0), metavar="X", help="train on this much of the speech, drawn by --seed"
+            "--minutes", type=number(above=0), metavar="X", help="train on this much of each corpus, drawn by --seed"
         )
         add_settings(command, type(task.recipes["tiny"]))
         command.set_defaults(run=finetune, task=task)
@@ -60,8 +69,10 @@ def finetune(options: Namespace) -> None:
     recipe = options.task.recipes[options.recipe]
     settings = replace(recipe, **given_settings(options, recipe))
     with process_group() as own_device:
-        train, dev = train_and_dev(options.corpus)
+        train, dev = train_and_dev(*(options.corpus or ["toy"]))
         if options.minutes is not None:
-            train = train.minutes(options.minutes, settings.seed)
+            train = joined([part.minutes(options.minutes, settings.seed) for part in train.parts])
         task = options.task.begin(options.start, settings, train, dev)
+        if left_out := len(train) - len(task.train_corpus):
+            print(f"{left_out} of {len(train)} utterances are left out: longer than {settings.longest_seconds:g} s.")
         run_training(Trainer(task, settings, options.out, own_device), options)

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from w2v2_teach.cli.options import CORPUS_HELP, MODEL_HELP, SEVERAL, add_run, add_settings, given_settings, run_training
 from w2v2_teach.config import PRESETS
-from w2v2_teach.speech.by_name import joined, train_and_dev
+from w2v2_teach.speech.by_name import train_and_dev
 from w2v2_teach.tasks.objectives import OBJECTIVES
 from w2v2_teach.tasks.pretraining import RECIPES, PretrainingSettings
 from w2v2_teach.training.distributed import process_group
@@ -39,8 +39,7 @@ def pretrain(options: Namespace) -> None:
     recipe = RECIPES[options.preset]
     settings = replace(recipe, **given_settings(options, recipe))
     with process_group() as own_device:
-        corpora = [train_and_dev(name) for name in options.corpus or ["toy"]]
-        train, dev = (joined(parts) for parts in zip(*corpora, strict=True))
+        train, dev = train_and_dev(*(options.corpus or ["toy"]))
         task = OBJECTIVES[options.objective](PRESETS[options.preset], settings, train, dev)
         if options.start is not None:
             task.start_from(options.start)

@@ -6,10 +6,9 @@ from pathlib import Path
 
 from w2v2_teach.cli.options import MODEL_HELP, number
 from w2v2_teach.course.environment import device
-from w2v2_teach.decoding.ngram import NGramModel
 from w2v2_teach.decoding.transcription import WINDOW, Recognizer, Transcript, json_line, subtitles
+from w2v2_teach.decoding.word_models import word_model
 from w2v2_teach.errors import CourseError
-from w2v2_teach.speech import corpora
 
 FORMATS = "text", "json", "srt"
 
@@ -40,8 +39,9 @@ def add_options(parser: ArgumentParser) -> None:
     )
     parser.add_argument(
         "--beam",
-        action="store_true",
-        help="beam search with an n-gram model of the bundled corpus: for its sentences only",
+        metavar="WORDS",
+        help="beam search with a word trigram model: toy, of the bundled corpus' sentences; librispeech, of Mini "
+        "LibriSpeech's; or of a text file, a sentence a line",
     )
     parser.set_defaults(run=transcribe, error=parser.error)
 
@@ -50,8 +50,7 @@ def transcribe(options: Namespace) -> int:
     """Print the transcript of each file as soon as it is there; returns 1 if a file could not be read."""
     if options.format == "srt" and len(options.files) > 1:
         options.error("subtitles belong to one recording; give one FILE at a time with --format srt")
-    texts = [utterance.text for utterance in corpora.toy_speech().split("train")] if options.beam else []
-    recognizer = Recognizer.from_pretrained(options.model, NGramModel.from_texts(texts) if options.beam else None)
+    recognizer = Recognizer.from_pretrained(options.model, word_model(options.beam) if options.beam else None)
     recognizer.model.to(device())
     status = 0
     for file in options.files:

@@ -161,6 +161,7 @@ class ShallowFusion:
         if self.model is None:
             return 0.0
         known = word if word in self.known else UNKNOWN
+        history = history[1 - self.model.order :]  # all that the model looks at
         if (known, history) not in self.looked_up:
             self.looked_up[known, history] = self.model.log_prob(known, history)
         letters = len(word) if known == UNKNOWN else 0

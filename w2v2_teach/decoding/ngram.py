@@ -10,7 +10,7 @@ START, END, UNKNOWN = "<s>", "</s>", "<unk>"  # of a sentence; and any word that
 
 
 class NGramModel:
-    """Probability of the next word given the n - 1 before it, by interpolated Witten-Bell smoothing.
+    """Probability of the next word given the n - 1 before it, by interpolated smoothing (Witten & Bell 1991).
 
     A context that was seen c times, with w different words after it, gives c / (c + w) of the probability to what was
     counted, and the rest to the context that is one word shorter; the shortest one, to all words alike.
@@ -40,7 +40,7 @@ class NGramModel:
             history: all words before it in its sentence.
         """
         context = ([START] * self.order + list(history))[len(history) + 1 :]
-        return math.log(self._probability(word if word in self.words else UNKNOWN, tuple(context)))
+        return math.log(self._probability(word if word in self.counts[()] else UNKNOWN, tuple(context)))
 
     def _probability(self, word: str, context: tuple[str, ...]) -> float:
         shorter = self._probability(word, context[1:]) if context else 1 / len(self.words)

@@ -17,6 +17,7 @@ from w2v2_teach.checkpoints import CheckpointError, architecture, pretrained_fil
 from w2v2_teach.config import SAMPLE_RATE
 from w2v2_teach.ctc import LOG_ZERO, forced_alignment
 from w2v2_teach.decoding.beam_search import beam_search, greedy_decode
+from w2v2_teach.decoding.confidence import at_temperature
 from w2v2_teach.decoding.ngram import NGramModel
 from w2v2_teach.decoding.vocabulary import DELIMITER, Vocabulary
 from w2v2_teach.decoding.word_times import Word, word_times
@@ -94,7 +95,8 @@ class Recognizer:
             bar = tqdm(parts, unit="window", delay=2, leave=False, disable=None)  # on a terminal, if it takes a while
             heard = (self._hear(read(part.start, part.stop))[part.kept] for part in bar)
             for log_probs in between_words(heard, delimiter, pause):
-                for span in forced_alignment(log_probs, self._tokens(log_probs)):
+                calibrated = at_temperature(log_probs, self.model.config.ctc_temperature)  # aligns the same
+                for span in forced_alignment(calibrated, self._tokens(log_probs)):
                     spans.append(span._replace(first=frames + span.first, last=frames + span.last))
                 frames += len(log_probs)
         words = [word for word in word_times(spans, self.vocabulary, self.model.config) if word.text]

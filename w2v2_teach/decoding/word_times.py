@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import groupby
 from typing import NamedTuple
@@ -20,7 +21,7 @@ class Word(NamedTuple):
     start: float  # s
     end: float  # s
     text: str
-    confidence: float  # mean probability of its letters
+    confidence: float  # product of its letters' probabilities: that all are right, if they err independently
 
 
 def word_times(spans: Sequence[TokenSpan], vocabulary: Vocabulary, config: Wav2Vec2Config) -> list[Word]:
@@ -45,7 +46,7 @@ def word_times(spans: Sequence[TokenSpan], vocabulary: Vocabulary, config: Wav2V
         latest = (last + groups[i + 1][0].first) / 2 if i + 1 < len(groups) else spans[-1].last
         start, end = max(first - SPREAD, earliest), min(last + SPREAD, latest)
         text = vocabulary.decode(span.token for span in letters)
-        confidence = sum(span.confidence for span in letters) / len(letters)
+        confidence = math.prod(span.confidence for span in letters)
         words.append(Word(_edge(start, config), _edge(end, config), text, confidence))
     return words
 

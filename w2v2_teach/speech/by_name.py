@@ -12,31 +12,22 @@ from w2v2_teach.speech.mini_librispeech import mini_librispeech
 NAMED = {"toy": toy_speech, "mini-librispeech": mini_librispeech}
 
 
-class JoinedCorpus(Corpus):
-    """Several corpora as one, which still knows its parts."""
-
-    def __init__(self, parts: Sequence[Corpus]):
-        """Raises ValueError where two utterances share an id."""
-        super().__init__(" + ".join(part.name for part in parts), (u for part in parts for u in part))
-        self._parts = tuple(parts)
-
-    @property
-    def parts(self) -> tuple[Corpus, ...]:
-        """The corpora that this one joins."""
-        return self._parts
-
-
-def train_and_dev(name: str) -> tuple[Corpus, Corpus]:
+def train_and_dev(*names: str) -> tuple[Corpus, Corpus]:
     """What to learn from and what to measure on: the splits whose names begin with "train" and with "dev".
 
     Args:
-        name: "toy" for the bundled corpus, "mini-librispeech", or a folder with tables as the bundled one has, or in
-            LibriSpeech's layout.
+        names: of one or several corpora: "toy" for the bundled one, "mini-librispeech", or a folder with tables as the
+            bundled one has, or in LibriSpeech's layout.
 
     Raises:
         CorpusNotFound: nothing there, or one of the two is missing.
-        CorpusError: the folder's content contradicts itself, or cannot be read; names the file and the line.
+        CorpusError: a folder's content contradicts itself, or cannot be read; names the file and the line.
     """
+    train, dev = (joined(parts) for parts in zip(*map(_train_and_dev, names), strict=True))
+    return train, dev
+
+
+def _train_and_dev(name: str) -> tuple[Corpus, Corpus]:
     if name in NAMED:
         corpus = NAMED[name]()
     else:
@@ -53,8 +44,10 @@ def train_and_dev(name: str) -> tuple[Corpus, Corpus]:
 
 
 def joined(parts: Sequence[Corpus]) -> Corpus:
-    """Several corpora as one; a single one as it is."""
-    return parts[0] if len(parts) == 1 else JoinedCorpus(parts)
+    """Several corpora as one, which still knows its `parts`; a single one as it is."""
+    if len(parts) == 1:
+        return parts[0]
+    return Corpus(" + ".join(part.name for part in parts), (u for part in parts for u in part), tuple(parts))
 
 
 def with_phones(corpus: Corpus) -> Corpus:

@@ -68,9 +68,10 @@ class Utterance:
 class Corpus(Sequence[Utterance]):
     """Utterances in a fixed order, by position or by id; a `torch.utils.data.DataLoader` takes it as its dataset."""
 
-    def __init__(self, name: str, utterances: Iterable[Utterance]):
-        """Raises CorpusError where two utterances share an id."""
+    def __init__(self, name: str, utterances: Iterable[Utterance], parts: tuple[Corpus, ...] = ()):
+        """Raises CorpusError where two utterances share an id; `parts` are the corpora that this one joins."""
         self.name = name
+        self.parts = parts or (self,)
         self._utterances = tuple(utterances)
         self._by_id = {utterance.id: utterance for utterance in self._utterances}
         if len(self._by_id) < len(self._utterances):
@@ -118,10 +119,9 @@ class Corpus(Sequence[Utterance]):
         kept = (u.piece(edge, edge + seconds, u.id) if edge else u for u, edge in edges)
         return Corpus(f"{self.name}, at most {seconds:g} s of each", kept)
 
-    @property
-    def parts(self) -> tuple[Corpus, ...]:
-        """The corpora that this one joins: itself alone, unless it is a `JoinedCorpus`."""
-        return (self,)
+    def at_most(self, seconds: float) -> Corpus:
+        """The utterances that last no longer."""
+        return Corpus(f"{self.name}, at most {seconds:g} s", (u for u in self if u.duration <= seconds))
 
     @property
     def speakers(self) -> tuple[str, ...]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -14,6 +16,7 @@ from torch.nn.utils.rnn import pad_sequence
 from w2v2_teach.config import Wav2Vec2Config
 from w2v2_teach.ctc import CTCError, ctc_loss, forced_alignment, frames_needed
 from w2v2_teach.decoding.beam_search import beam_search, greedy_decode
+from w2v2_teach.decoding.confidence import fit_temperature, reliability, scored_words
 from w2v2_teach.decoding.error_rates import boundary_errors, error_rates
 from w2v2_teach.decoding.ngram import NGramModel
 from w2v2_teach.decoding.vocabulary import Vocabulary
@@ -23,7 +26,8 @@ from w2v2_teach.speech.audio import MIN_SAMPLES
 from w2v2_teach.speech.batching import for_each_utterance
 from w2v2_teach.speech.corpora import Corpus, Utterance
 from w2v2_teach.speech.intervals import Interval
-from w2v2_teach.tasks.finetuning import Finetuning, FinetuningSettings, MicroBatch, begin_finetuning, speeds
+from w2v2_teach.tasks.crops import speeds
+from w2v2_teach.tasks.finetuning import Finetuning, FinetuningSettings, MicroBatch, begin_finetuning
 from w2v2_teach.training.task import Losses
 
 # What differs for TINY on two CPU cores. Its channels are a fifth of BASE's, and so are the spans over them.
@@ -86,14 +90,24 @@ class SpeechRecognition(Finetuning[FinetuningSettings]):
         return Losses(loss, {"blank_share": self.items(utterances) * blanks})
 
     def evaluate(self) -> dict[str, float]:
-        """Word and character error rate of greedy decoding."""
-        metrics = recognition_metrics(self.model, self.vocabulary, self.dev)
+        """Word and character error rate of greedy decoding; of several corpora, of each one's dev speakers as well."""
+        texts = transcripts(corpus_log_probs(self.model, self.dev), self.vocabulary)
         self.model.train()
+        metrics, rest = error_rates([utterance.text for utterance in self.dev], texts), iter(texts)
+        for part in self.dev.parts if len(self.dev.parts) > 1 else ():
+            rates = error_rates([utterance.text for utterance in part], list(islice(rest, len(part))))
+            metrics |= {f"{part.name.partition('/')[0]}_{name}": rate for name, rate in rates.items()}
         return metrics
 
     def export(self, folder: Path) -> None:
-        """Model and vocabulary."""
+        """Model and vocabulary; the temperature of its confidences is fitted on the dev speakers."""
+        config, log_probs = self.model.config, corpus_log_probs(self.model, self.dev)
+        self.model.train()
+        references = [utterance.text for utterance in self.dev]
+        temperature = fit_temperature(log_probs, references, self.vocabulary, config)
+        self.model.config = replace(config, ctc_temperature=temperature)
         super().export(folder)
+        self.model.config = config  # the run's own, by which it is known when it is resumed
         self.vocabulary.save(folder)
 
 
@@ -143,8 +157,14 @@ def recognition_metrics(
     model: Wav2Vec2ForCTC, vocabulary: Vocabulary, corpus: Corpus, language_model: NGramModel | None = None
 ) -> dict[str, float]:
     """`wer` and `cer` of greedy decoding and, with a language model, `beam_wer` and `beam_cer`, as shares of one."""
+    return text_metrics(corpus_log_probs(model, corpus), vocabulary, corpus, language_model)
+
+
+def text_metrics(
+    log_probs: Sequence[Tensor], vocabulary: Vocabulary, corpus: Corpus, language_model: NGramModel | None
+) -> dict[str, float]:
+    """`recognition_metrics`, from the log probabilities (T, V) of every utterance."""
     references = [utterance.text for utterance in corpus]
-    log_probs = corpus_log_probs(model, corpus)
     metrics = error_rates(references, transcripts(log_probs, vocabulary))
     if language_model is not None:
         beam = error_rates(references, transcripts(log_probs, vocabulary, language_model))
@@ -169,19 +189,58 @@ def alignment_errors(model: Wav2Vec2ForCTC, vocabulary: Vocabulary, corpus: Corp
     return np.concatenate(errors)
 
 
-def evaluate_asr(model: Wav2Vec2ForCTC, vocabulary: Vocabulary, train: Corpus, test: Corpus) -> dict[str, float]:
-    """Error rates, greedy and by beam search, and the median error of a word boundary in seconds.
+def likeliest_text(log_probs: Tensor, texts: Sequence[str], vocabulary: Vocabulary) -> str:
+    """The text of highest probability among a few: beam search that may write nothing else, and prunes nothing.
+
+    Args:
+        log_probs: (T, V) log softmax.
+        texts: C candidates; one that needs more than T frames is out.
+        vocabulary: of the V tokens.
+    """
+    ids = [torch.tensor(vocabulary.encode(text)) for text in texts]  # C of (U_c,)
+    targets, lengths = pad_sequence(ids, batch_first=True), torch.tensor([len(x) for x in ids])  # (C, U), (C,)
+    fits = frames_needed(targets, lengths) <= len(log_probs)  # (C,)
+    frames = torch.full_like(lengths[fits], len(log_probs))
+    losses = ctc_loss(log_probs.expand(len(frames), -1, -1), targets[fits], frames, lengths[fits])
+    return texts[int(fits.nonzero()[losses.argmin(), 0])]
+
+
+def evaluate_asr(
+    model: Wav2Vec2ForCTC, vocabulary: Vocabulary, toy: Corpus, human: Corpus, digits: Corpus
+) -> dict[str, Any]:
+    """Error rates, greedy and by beam search; how reliable confidences are; times of words; single digits.
 
     Args:
         model: what has been fine-tuned.
         vocabulary: its own.
-        train: whose transcripts the word n-gram model is estimated from.
-        test: speakers that the model has not heard, with word times.
+        toy: with splits "train", whose transcripts make the word trigram model, and "test"; with exact word times.
+        human: with the same splits.
+        digits: recordings of single digits, by human speakers.
+
+    Returns:
+        Numbers; those on human speech begin with "human_", those on digits with "fsdd_". In "reliability", a table
+        for each corpus. Who writes nothing has error rates of 1.
     """
-    language_model = NGramModel.from_texts([utterance.text for utterance in train])
-    errors = alignment_errors(model, vocabulary, test)
+    results: dict[str, Any] = {}
+    tables = {}
+    for prefix, corpus in (("", toy), ("human_", human)):
+        train, test = corpus.split("train"), corpus.split("test")
+        log_probs, references = corpus_log_probs(model, test), [utterance.text for utterance in test]
+        language_model = NGramModel.from_texts(utterance.text for utterance in train)
+        metrics = text_metrics(log_probs, vocabulary, test, language_model)
+        scored = scored_words(log_probs, references, vocabulary, model.config, model.config.ctc_temperature)
+        tables[corpus.name] = reliability(scored)
+        metrics["confidence_error"] = tables[corpus.name]["expected_calibration_error"]
+        metrics["words"] = sum(len(text.split()) for text in references)
+        results |= {prefix + name: value for name, value in metrics.items()}
+    said = [utterance.text for utterance in digits]
+    names = sorted(set(said))
+    found = [likeliest_text(frames, names, vocabulary) for frames in corpus_log_probs(model, digits)]
     return {
-        **recognition_metrics(model, vocabulary, test, language_model),
-        "median_boundary_error": float(np.median(errors)),
-        "words": len(errors) // 2,
+        **results,
+        "median_boundary_error": float(np.median(alignment_errors(model, vocabulary, toy.split("test")))),
+        "fsdd_accuracy": float(np.mean(np.array(found) == np.array(said))),
+        "fsdd_most_frequent": max(map(said.count, names)) / len(said),
+        "fsdd_recordings": len(said),
+        "reliability": tables,
     }

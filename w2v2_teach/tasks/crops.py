@@ -1,24 +1,24 @@
-"""The batches of pre-training: pieces of utterances of one or several corpora, faster or slower if asked."""
+"""The batches of pre-training and of fine-tuning: utterances of one or several corpora, or pieces of them."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.data import Dataset
 
 from w2v2_teach.config import SAMPLE_RATE, Wav2Vec2Config
 from w2v2_teach.feature_encoder import receptive_field
-from w2v2_teach.speech.audio import change_speed
+from w2v2_teach.speech.audio import change_speed, narrowband, pad_batch
+from w2v2_teach.speech.batching import Batch
 from w2v2_teach.speech.corpora import Corpus
-from w2v2_teach.training.batches import UpdateBatches
+from w2v2_teach.training.batches import JointBatches
 from w2v2_teach.training.distributed import own_share
 from w2v2_teach.training.settings import SettingsError
 
 if TYPE_CHECKING:
+    from w2v2_teach.tasks.finetuning import FinetuningSettings
     from w2v2_teach.tasks.pretraining import PretrainingSettings
 
 
@@ -29,19 +29,19 @@ class Crops(NamedTuple):
     ids: list[str]  # B, the utterances they come from
 
 
-class CropDataset(Dataset):
+class CropDataset(JointBatches):
     """Item u is the batch of update u: utterances of similar length, each cropped at a place drawn anew.
 
     A batch is cropped to its shortest utterance, or to `crop_seconds`, so that nothing is padded (as in fairseq).
-    Utterances with fewer than `min_frames` frames are left out, and so is an epoch's last, incomplete batch. Of several
-    joined corpora each gives its share of every batch, and has epochs of its own.
+    Utterances with fewer than `min_frames` frames are left out, and so is an epoch's last, incomplete batch.
 
     Raises:
-        SettingsError: a corpus does not fill its rows of one batch, or a crop has fewer than `min_frames` frames.
+        SettingsError: as for `JointBatches`, or a crop has fewer than `min_frames` frames.
     """
 
+    settings: PretrainingSettings
+
     def __init__(self, corpus: Corpus, config: Wav2Vec2Config, settings: PretrainingSettings, min_frames: int) -> None:
-        self.settings = settings
         self.share = own_share(settings.batch_size)  # now: the loader's workers belong to no process group
         shortest = samples_for(config, min_frames)
         self.crop = round(settings.crop_seconds * SAMPLE_RATE)  # samples
@@ -50,22 +50,15 @@ class CropDataset(Dataset):
                 f"crop_seconds is {settings.crop_seconds}; it must be at least {shortest / SAMPLE_RATE:.3f}, "
                 f"which makes {min_frames} frames."
             )
-        self.parts = []
-        for part, rows in zip(corpus.parts, rows_of_each(len(corpus.parts), settings), strict=True):
-            utterances = [u for u in part if u.num_samples >= shortest * (1 + settings.speed)]
-            if len(utterances) < rows:
-                raise SettingsError(
-                    f"{part.name} has {len(utterances)} utterances of {shortest / SAMPLE_RATE:.3f} s or more; "
-                    f"batch_size={settings.batch_size} asks for more."
-                )
-            self.parts.append(UpdateBatches(utterances, replace(settings, batch_size=rows)))
-
-    def __len__(self) -> int:
-        return self.settings.updates
+        least, rule = shortest * (1 + settings.speed), f"({shortest / SAMPLE_RATE:.3f} s or more)"
+        super().__init__(
+            [Corpus(f"{part.name} {rule}", (u for u in part if u.num_samples >= least)) for part in corpus.parts],
+            settings,
+        )
 
     def __getitem__(self, update: int) -> Crops:
+        drawn = self.drawn(update)  # B
         generator, speed = np.random.default_rng([self.settings.seed, update]), self.settings.speed
-        drawn = [(part, index) for part in self.parts for index in part.indices(update)]  # B
         samples = [part.utterances[i].num_samples for part, i in drawn]  # B
         length = min(self.crop, int(min(samples) / (1 + speed)))  # L
         factors = generator.uniform(1 - speed, 1 + speed, len(drawn)) if speed else np.ones(len(drawn))  # (B,)
@@ -85,19 +78,35 @@ def samples_for(config: Wav2Vec2Config, frames: int) -> int:
     return field.samples + (frames - 1) * field.hop
 
 
-def rows_of_each(corpora: int, settings: PretrainingSettings) -> list[int]:
-    """How many rows of a batch each corpus gives: its share, to the nearest whole row; without shares, all the same.
+class LabeledBatches(JointBatches):
+    """Item u is the batch of update u, the rows of all processes: utterances of similar length of each corpus, padded.
 
-    Raises:
-        SettingsError: not one share for each corpus, or one that comes to no row.
+    With `crop_seconds`, no more of an utterance is heard than that, from a place drawn anew. With `speed`, it is faster
+    or slower every time, and thus higher or lower, as if by other speakers. With `narrowband`, some as by telephone.
     """
-    shares = np.array(settings.shares or [1.0] * corpora)
-    if len(shares) != corpora:
-        raise SettingsError(
-            f"shares={settings.shares} are {len(shares)}; it must be one for each of {corpora} corpora."
-        )
-    ends = np.rint(shares.cumsum() / shares.sum() * settings.batch_size).astype(int)  # where each corpus' rows end
-    rows = np.diff(ends, prepend=0).tolist()
-    if min(rows) < 1:
-        raise SettingsError(f"shares={settings.shares} of batch_size={settings.batch_size} leave a corpus no row.")
-    return rows
+
+    settings: FinetuningSettings
+
+    def __getitem__(self, update: int) -> Batch:
+        drawn = self.drawn(update)  # B
+        turns = np.concatenate([(np.arange(n) + 0.5) / n for n in (part.settings.batch_size for part in self.parts)])
+        drawn = [drawn[row] for row in turns.argsort(kind="stable")]  # corpora take turns: every process gets of each
+        utterances = [part.utterances[i] for part, i in drawn]
+        seconds = self.settings.crop_seconds
+        crop = max(u.num_samples for u in utterances) if seconds is None else round(seconds * SAMPLE_RATE)
+        generator = np.random.default_rng([self.settings.seed, update])
+        starts = [int(generator.integers(max(0, u.num_samples - crop) + 1)) for u in utterances]
+        pieces = [part.waveform(i, start, crop) for (part, i), start in zip(drawn, starts, strict=True)]
+        if self.settings.speed > 0:
+            generator = np.random.default_rng([self.settings.seed, update, 1])
+            factors = generator.choice(speeds(self.settings.speed), len(pieces))
+            pieces = [change_speed(x, f) for x, f in zip(pieces, factors, strict=True)]
+        if self.settings.narrowband > 0:
+            low = np.random.default_rng([self.settings.seed, update, 2]).random(len(pieces)) < self.settings.narrowband
+            pieces = [narrowband(x) if is_low else x for x, is_low in zip(pieces, low, strict=True)]
+        return Batch(*pad_batch(pieces), tuple(utterances))
+
+
+def speeds(spread: float) -> np.ndarray:
+    """Slower, as it is, faster: few, so that a memory of what a frozen encoder made of each utterance has a chance."""
+    return np.linspace(1 - spread, 1 + spread, 3)

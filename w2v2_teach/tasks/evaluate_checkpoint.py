@@ -45,8 +45,9 @@ def _evaluate_pretrained(name: str, device: torch.device | str) -> dict[str, Any
 
 
 def _evaluate_recognizer(name: str, device: torch.device | str) -> dict[str, Any]:
-    toy, recognizer = corpora.toy_speech(), Recognizer.from_pretrained(name)
-    return evaluate_asr(recognizer.model.to(device), recognizer.vocabulary, toy.split("train"), toy.split("test"))
+    toy, human, digits = corpora.toy_speech(), mini_librispeech(), published.fsdd()
+    recognizer = Recognizer.from_pretrained(name)
+    return evaluate_asr(recognizer.model.to(device), recognizer.vocabulary, toy, human, digits)
 
 
 def _evaluate_speakers(name: str, device: torch.device | str) -> dict[str, Any]:

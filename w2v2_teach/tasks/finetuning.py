@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -16,11 +15,12 @@ from w2v2_teach.config import SAMPLE_RATE
 from w2v2_teach.heads import Wav2Vec2ForCTC, Wav2Vec2ForSequenceClassification, Wav2Vec2ForSpeakerVerification
 from w2v2_teach.masking import span_mask
 from w2v2_teach.model import Wav2Vec2Model
-from w2v2_teach.speech.audio import MIN_SAMPLES, change_speed, narrowband, pad_batch
+from w2v2_teach.speech.audio import MIN_SAMPLES
 from w2v2_teach.speech.batching import Batch
+from w2v2_teach.speech.by_name import joined
 from w2v2_teach.speech.corpora import Corpus, Utterance
+from w2v2_teach.tasks.crops import LabeledBatches
 from w2v2_teach.tasks.encoder_cache import FrozenEncoderCache
-from w2v2_teach.training.batches import KEPT_HOURS, UpdateBatches
 from w2v2_teach.training.distributed import own_share
 from w2v2_teach.training.settings import ADAM, SettingsError, TrainingSettings, setting
 from w2v2_teach.training.task import Losses, UpdateInputs
@@ -39,7 +39,9 @@ class FinetuningSettings(TrainingSettings):
     warmup_updates: int = setting(1_300, "updates in which the learning rate rises from its floor")
     hold_updates: int = setting(5_200, "updates in which it then stays at its peak, before it falls back to the floor")
     crop_seconds: float | None = setting(None, "longest piece of an utterance that is heard at once, in seconds")
+    longest_seconds: float | None = setting(None, "leave out utterances that are longer than this")
     freeze_encoder: bool = setting(True, "leave the feature encoder as it was pre-trained")
+    freeze_encoder_updates: int = setting(0, "with --no-freeze-encoder: updates before the feature encoder learns")
     freeze_context_updates: int = setting(10_000, "updates in which the head alone is trained")
     unfreeze_every: int = setting(0, "then one more layer from the top every so many updates; 0: all at once (ULMFiT)")
     rate_decay: float = setting(1.0, "factor on the learning rate from each layer to the one below (ULMFiT: 1/2.6)")
@@ -56,7 +58,7 @@ class FinetuningSettings(TrainingSettings):
         super().__post_init__()
         frame = MIN_SAMPLES / SAMPLE_RATE  # s
         self.require("crop_seconds", self.crop_seconds is None or self.crop_seconds >= frame, f"{frame} s or more")
-        for name in ("freeze_context_updates", "unfreeze_every"):
+        for name in ("freeze_encoder_updates", "freeze_context_updates", "unfreeze_every"):
             self.require(name, getattr(self, name) >= 0, "0 or more")
         self.require("rate_decay", 0 < self.rate_decay <= 1, "in (0, 1]")
         self.require("speed", 0 <= self.speed < 1, "in [0, 1)")
@@ -85,6 +87,7 @@ class LayerSumSettings(FinetuningSettings):
         return {"use_weighted_layer_sum": True, **layers}
 
 
+CACHED_HOURS = 6.0  # up to this much speech, a frozen encoder's frames are kept: TINY's take 92 MB an hour and speed
 SCRATCH = "scratch"  # in place of a checkpoint: TINY with random weights
 
 
@@ -120,37 +123,6 @@ def spans(lengths: Tensor, prob: float, length: int, generator: torch.Generator)
     return span_mask(lengths, prob / length, length, 0, generator)
 
 
-class LabeledBatches(UpdateBatches):
-    """Item u is the batch of update u, the rows of all processes: utterances of similar length, padded.
-
-    With `crop_seconds`, no more of an utterance is heard than that, from a place drawn anew. With `speed`, it is faster
-    or slower every time, and thus higher or lower, as if by other speakers. With `narrowband`, some as by telephone.
-    """
-
-    settings: FinetuningSettings
-
-    def __getitem__(self, update: int) -> Batch:
-        indices = self.indices(update)
-        seconds = self.settings.crop_seconds
-        crop = max(u.num_samples for u in self.utterances) if seconds is None else round(seconds * SAMPLE_RATE)
-        generator = np.random.default_rng([self.settings.seed, update])
-        starts = [int(generator.integers(max(0, self.utterances[i].num_samples - crop) + 1)) for i in indices]
-        pieces = [self.waveform(i, start, crop) for i, start in zip(indices, starts, strict=True)]
-        if self.settings.speed > 0:
-            generator = np.random.default_rng([self.settings.seed, update, 1])
-            factors = generator.choice(speeds(self.settings.speed), len(pieces))
-            pieces = [change_speed(x, f) for x, f in zip(pieces, factors, strict=True)]
-        if self.settings.narrowband > 0:
-            low = np.random.default_rng([self.settings.seed, update, 2]).random(len(pieces)) < self.settings.narrowband
-            pieces = [narrowband(x) if is_low else x for x, is_low in zip(pieces, low, strict=True)]
-        return Batch(*pad_batch(pieces), tuple(self.utterances[i] for i in indices))
-
-
-def speeds(spread: float) -> np.ndarray:
-    """Slower, as it is, faster: few, so that a memory of what a frozen encoder made of each utterance has a chance."""
-    return np.linspace(1 - spread, 1 + spread, 3)
-
-
 class MicroBatch(NamedTuple):
     """What one pass through the model needs."""
 
@@ -164,11 +136,11 @@ class Finetuning(Generic[Settings]):
     Args:
         model: with a base model in `wav2vec2`, and a head in its other children.
         settings: see there.
-        train: utterances with labels.
+        train: utterances with labels, of one or several joined corpora.
         dev: utterances by other speakers, to measure on.
 
     Raises:
-        SettingsError: the corpus does not fill one batch.
+        SettingsError: a corpus does not fill its share of a batch.
     """
 
     progress_metrics: tuple[str, ...] = ("loss",)
@@ -177,16 +149,15 @@ class Finetuning(Generic[Settings]):
     recipes: ClassVar[dict[str, FinetuningSettings]]  # "base": the paper's, "tiny": for two CPU cores
 
     def __init__(self, model: AnyHead, settings: Settings, train: Corpus, dev: Corpus) -> None:
-        if len(train) < settings.batch_size:
-            raise SettingsError(
-                f"{train.name} has {len(train)} utterances; batch_size={settings.batch_size} asks for more."
-            )
+        if settings.longest_seconds is not None:
+            train = joined([part.at_most(settings.longest_seconds) for part in train.parts])
         self.model, self.settings, self.train_corpus, self.dev = model, settings, train, dev
-        self.dataset = LabeledBatches(train, settings, fill=True)
-        if settings.freeze_encoder:
-            model.wav2vec2.feature_extractor.requires_grad_(False)
-        whole = settings.freeze_encoder and settings.crop_seconds is None and model.config.feat_extract_norm == "layer"
-        self.encoder_cache = FrozenEncoderCache(model.wav2vec2) if whole and train.hours <= KEPT_HOURS else None
+        self.dataset = LabeledBatches(train.parts, settings, fill=True)
+        model.wav2vec2.feature_extractor.requires_grad_(not settings.freeze_encoder)
+        frozen = settings.freeze_encoder or settings.freeze_encoder_updates > 0
+        whole = settings.crop_seconds is None and model.config.feat_extract_norm == "layer"
+        cached = frozen and whole and train.hours <= CACHED_HOURS
+        self.encoder_cache = FrozenEncoderCache(model.wav2vec2) if cached else None
 
     # --- what a subclass adds -----------------------------------------------------------------------------------------
 
@@ -231,12 +202,14 @@ class Finetuning(Generic[Settings]):
 
     def trained_layers(self, update: int) -> int:
         """How many layers, from the top, an update trains: the head, later more and more of the others, or all."""
-        s = self.settings
+        s, layers = self.settings, len(self.layers())
         if update < s.freeze_context_updates:
             return 1
+        if not s.freeze_encoder and update < s.freeze_encoder_updates:
+            layers -= 1
         if s.unfreeze_every == 0:
-            return len(self.layers())
-        return min(len(self.layers()), 2 + (update - s.freeze_context_updates) // s.unfreeze_every)
+            return layers
+        return min(layers, 2 + (update - s.freeze_context_updates) // s.unfreeze_every)
 
     def freeze(self, update: int) -> None:
         """Let gradients flow to the layers that this update trains, and to no other."""
@@ -249,30 +222,31 @@ class Finetuning(Generic[Settings]):
         """Freeze what is not trained yet, draw the masks, and cut out what this process needs.
 
         Every process draws the same numbers for the whole batch, so that how many there are does not change the result.
+        With as many micro-batches as corpora, no short utterance is padded to a long one of another corpus.
         """
         self.freeze(update)
         s, shape, device = self.settings, self.model.config, generator.device
-        frames = shape.frame_lengths(batch.attention_mask.sum(dim=1)).to(device)  # (B,)
+        cache = self.encoder_cache if s.freeze_encoder or update < s.freeze_encoder_updates else None
+        per_frame = shape.feat_extract_norm == "layer"  # group norm's mean and variance run over the padding, too
+        frames = shape.frame_lengths(lengths := batch.attention_mask.sum(dim=1)).to(device)  # (B,)
         channels = torch.full_like(frames, shape.hidden_size)  # (B,)
         mask_time = spans(frames, s.mask_time_prob, s.mask_time_length, generator)  # (B, T)
         mask_features = spans(channels, s.mask_feature_prob, s.mask_feature_length, generator)  # (B, D)
         own = own_share(s.batch_size)
-        size = (own.stop - own.start) // s.accumulate
         micro_batches = []
-        for start in range(own.start, own.stop, size):
-            here = slice(start, start + size)
-            input_values = batch.input_values[here].to(device)
+        for first in range(own.start, own.start + s.accumulate):
+            here = slice(first, own.stop, s.accumulate)  # where corpora take turns, those of one corpus
+            samples = int(lengths[here].max()) if per_frame else batch.input_values.shape[1]
+            input_values = batch.input_values[here, :samples].to(device)
             inputs = {
                 "input_values": input_values,
-                "attention_mask": batch.attention_mask[here].to(device),
-                "mask_time_indices": mask_time[here],
+                "attention_mask": batch.attention_mask[here, :samples].to(device),
+                "mask_time_indices": mask_time[here, : shape.frame_lengths(samples)],
                 "mask_feature_indices": mask_features[here],
-                "latents": None if self.encoder_cache is None else self.encoder_cache(input_values),
+                "latents": None if cache is None else cache(input_values),
             }
             micro_batches.append(MicroBatch(inputs, batch.utterances[here]))
-        return UpdateInputs(
-            micro_batches, self.items(batch.utterances), int(batch.attention_mask.sum()) / SAMPLE_RATE / 3600
-        )
+        return UpdateInputs(micro_batches, self.items(batch.utterances), int(lengths.sum()) / SAMPLE_RATE / 3600)
 
     def compile(self) -> None:
         """Compile the feature encoder: it has most of the small operations that compilation joins."""

@@ -30,9 +30,6 @@ from w2v2_teach.training.task import Losses, UpdateInputs
 class PretrainingSettings(TrainingSettings):
     """`TrainingSettings`, and what pre-training has of its own. The defaults are BASE's."""
 
-    shares: tuple[float, ...] = setting(
-        (), "share of a batch that each corpus gives, in their order; equal if not given"
-    )
     speed: float = setting(0.0, "how far a crop's speed, and with it its pitch, may change: 0.1 for 10 % up or down")
     crop_seconds: float = setting(15.6, "longest piece of an utterance that is heard at once, in seconds")
     temperature_start: float = setting(2.0, "Gumbel temperature of the first update")
@@ -43,8 +40,6 @@ class PretrainingSettings(TrainingSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        object.__setattr__(self, "shares", tuple(self.shares))  # the command line brings a list
-        self.require("shares", all(share > 0 for share in self.shares), "more than 0 each")
         for name in ("crop_seconds", "temperature_start", "temperature_min"):
             self.require(name, getattr(self, name) > 0, "more than 0")
         self.require("speed", 0 <= self.speed < 1, "in [0, 1)")

@@ -32,6 +32,9 @@ class TrainingSettings:
 
     updates: int = setting(400_000, "parameter updates in all")
     batch_size: int = setting(64, "utterances an update, over all processes and accumulation steps")
+    shares: tuple[float, ...] = setting(
+        (), "share of a batch that each corpus gives, in their order; all alike if empty"
+    )
     accumulate: int = setting(1, "micro-batches an update: less memory, the same number of utterances")
     learning_rate: float = setting(5e-4, "peak of the learning rate, reached at the end of the warm-up")
     warmup_updates: int = setting(32_000, "updates in which the learning rate rises from its floor")
@@ -55,6 +58,8 @@ class TrainingSettings:
                 self.require(f.name, math.isfinite(value), "a finite number")
             elif isinstance(value, int) and f.name != "seed":
                 self.require(f.name, value <= LARGEST, f"at most {LARGEST:,}")
+        object.__setattr__(self, "shares", tuple(self.shares))  # the command line brings a list
+        self.require("shares", all(share > 0 for share in self.shares), "more than 0 each")
         self.require("seed", 0 <= self.seed <= LARGEST_SEED, f"from 0 to {LARGEST_SEED}")
         for name in ("updates", "batch_size", "accumulate", "log_every", "evaluate_every", "save_every"):
             self.require(name, getattr(self, name) >= 1, "1 or more")
