@@ -117,7 +117,7 @@ class Corpus(Sequence[Utterance]):
         """The corpus with no more than the middle `seconds` of each utterance."""
         edges = [(u, max(0.0, u.duration - seconds) / 2) for u in self]  # s, left out on both sides
         kept = (u.piece(edge, edge + seconds, u.id) if edge else u for u, edge in edges)
-        return Corpus(f"{self.name}, at most {seconds:g} s of each", kept)
+        return Corpus(self.name, kept)
 
     def at_most(self, seconds: float) -> Corpus:
         """The utterances that last no longer."""

@@ -116,10 +116,10 @@ class SpeakerRecognition(Finetuning[SpeakerSettings]):
 
     def evaluate(self) -> dict[str, float]:
         """Equal error rate over all pairs of the dev speakers' utterances: of each corpus, and `eer`, their mean."""
-        trials = {part.name: speaker_trials(self.model, part) for part in self.dev.parts}
-        of_each = {f"eer_{name}": verification_metrics(t)["eer"] for name, t in trials.items()}
+        rates = [verification_metrics(speaker_trials(self.model, part))["eer"] for part in self.dev.parts]
         self.model.train()
-        return {"eer": float(np.mean(list(of_each.values()))), **(of_each if len(of_each) > 1 else {})}
+        of_each = {f"eer_{part.name}": rate for part, rate in zip(self.dev.parts, rates, strict=True)}
+        return {"eer": float(np.mean(rates)), **(of_each if len(rates) > 1 else {})}
 
 
 def speaker_embeddings(model: Wav2Vec2ForSpeakerVerification, corpus: Corpus) -> np.ndarray:
