@@ -20,9 +20,16 @@ from w2v2_teach.model import Wav2Vec2ForPreTraining, Wav2Vec2ForPreTrainingOutpu
 from w2v2_teach.quantizer import GumbelVectorQuantizer, QuantizerOutput, gumbel_noise, gumbel_softmax, one_hot
 
 
-def _require_causal(config: Wav2Vec2Config) -> None:
-    if not config.causal:
-        raise ConfigError("causal is False; it must be True: a network that sees the future need not predict it.")
+class CausalModel(Pretrained):
+    """Base of the models that predict later frames from a context which does not see them."""
+
+    def __init__(self, config: Wav2Vec2Config) -> None:
+        """Raises ConfigError unless the configuration is causal."""
+        super().__init__()
+        if not config.causal:
+            raise ConfigError("causal is False; it must be True: a network that sees the future need not predict it.")
+        self.config = config
+        self.wav2vec2 = Wav2Vec2Model(config)
 
 
 # --- the next step, among distractors ---------------------------------------------------------------------------------
@@ -63,15 +70,11 @@ class NextStepOutput:
         return sum(map(len, self.logits.values()))
 
 
-class Wav2Vec2ForNextStep(Pretrained):
+class Wav2Vec2ForNextStep(CausalModel):
     """Next-step contrastive prediction: from the context c_t, tell z_(t+k) from distractors, for several steps k."""
 
     def __init__(self, config: Wav2Vec2Config) -> None:
-        """Raises ConfigError unless the configuration is causal."""
-        super().__init__()
-        _require_causal(config)
-        self.config = config
-        self.wav2vec2 = Wav2Vec2Model(config)
+        super().__init__(config)
         width, channels = config.hidden_size, config.conv_dim[-1]  # D, C
         predictors = [nn.Linear(width, channels) for _ in config.prediction_steps]
         # Random predictions cost more than 0, and the quickest way to make them cheaper is to make all frames alike.
@@ -129,15 +132,11 @@ class NextTokenOutput:
         return (self.logits.argmax(dim=-1) == self.targets).all(dim=-1).sum()
 
 
-class Wav2Vec2ForNextToken(Pretrained):
+class Wav2Vec2ForNextToken(CausalModel):
     """Next-token prediction: from the context c_t, predict the codes of frame t + 1, which another model assigns."""
 
     def __init__(self, config: Wav2Vec2Config) -> None:
-        """Raises ConfigError unless the configuration is causal."""
-        super().__init__()
-        _require_causal(config)
-        self.config = config
-        self.wav2vec2 = Wav2Vec2Model(config)
+        super().__init__(config)
         self.codebooks = config.num_codevector_groups, config.num_codevectors_per_group  # G, V
         self.lm_head = nn.Linear(config.hidden_size, self.codebooks[0] * self.codebooks[1])
 

@@ -56,10 +56,10 @@ def layer_outputs(model: Wav2Vec2Model, corpus: Corpus) -> list[UtteranceLayers]
     ]
 
 
-def frame_states(outputs: Sequence[UtteranceLayers], frames: int | None = None, seed: int = 0) -> LayerStates:
+def frame_states(outputs: Sequence[UtteranceLayers], frames: int | None = None) -> LayerStates:
     """The outputs of all layers at `frames` frames within phones, drawn at random; at all such frames if None."""
     phones = np.concatenate([frame_labels(output.utterance.phones, output.times) for output in outputs])
-    drawn = np.random.default_rng(seed).permutation(np.flatnonzero(phones != ""))[:frames]  # (N,)
+    drawn = np.random.default_rng(0).permutation(np.flatnonzero(phones != ""))[:frames]  # (N,)
     index = np.repeat(np.arange(len(outputs)), [len(output.times) for output in outputs])[drawn]  # (N,)
     layers = {name: np.concatenate([output.layers[name] for output in outputs])[drawn] for name in outputs[0].layers}
     return LayerStates(layers, phones[drawn], np.array([outputs[i].utterance.speaker for i in index]), index)

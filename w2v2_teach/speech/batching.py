@@ -89,6 +89,14 @@ def padded_batches(corpus: Corpus, config: Wav2Vec2Config) -> Iterator[Batch]:
     return iter(loader)
 
 
+def batches_for(model: Pretrained, corpus: Corpus) -> Iterator[Batch]:
+    """`padded_batches` on the model's device, for a model that is put in evaluation mode."""
+    model.eval()
+    device = next(model.parameters()).device
+    for batch in padded_batches(corpus, model.config):
+        yield Batch(batch.input_values.to(device), batch.attention_mask.to(device), batch.utterances)
+
+
 @torch.no_grad()
 def for_each_utterance(
     model: Pretrained, corpus: Corpus, measure: Callable[[torch.Tensor, torch.Tensor], Iterable[Measured]]
@@ -100,10 +108,7 @@ def for_each_utterance(
         corpus: to measure on.
         measure: input_values (B, L) and attention_mask (B, L) → B results.
     """
-    model.eval()
-    device = next(model.parameters()).device
     found: dict[str, Measured] = {}
-    for batch in padded_batches(corpus, model.config):
-        results = measure(batch.input_values.to(device), batch.attention_mask.to(device))
-        found |= dict(zip(batch.ids, results, strict=True))
+    for batch in batches_for(model, corpus):
+        found |= dict(zip(batch.ids, measure(batch.input_values, batch.attention_mask), strict=True))
     return [found[utterance.id] for utterance in corpus]

@@ -18,7 +18,7 @@ from w2v2_teach.analysis.yardsticks import yardstick_outputs
 from w2v2_teach.losses import sample_negatives
 from w2v2_teach.masking import time_mask
 from w2v2_teach.model import Wav2Vec2ForPreTraining
-from w2v2_teach.speech.batching import padded_batches
+from w2v2_teach.speech.batching import batches_for
 from w2v2_teach.speech.corpora import Corpus
 
 LEARN_FRAMES = 20_000  # that clusters and phone probes learn from
@@ -33,15 +33,12 @@ def contrastive_metrics(model: Wav2Vec2ForPreTraining, corpus: Corpus, seed: int
         `contrastive_loss` in nats a masked frame, `accuracy`, and `masked_frames`, over how many; `chance_loss` and
         `chance_accuracy`, what blind guessing would earn with the same distractors.
     """
-    model.eval()
-    device = next(model.parameters()).device
-    generator = torch.Generator(device).manual_seed(seed)
+    generator = torch.Generator(next(model.parameters()).device).manual_seed(seed)
     totals = np.zeros(5)  # loss, correct, chance loss, chance accuracy, masked frames
-    for batch in padded_batches(corpus, model.config):
-        attention_mask = batch.attention_mask.to(device)  # (B, L)
+    for x, attention_mask, _ in batches_for(model, corpus):  # (B, L) each
         mask = time_mask(model.config.frame_lengths(attention_mask.sum(dim=1)), model.config, generator)  # (B, T)
         negatives = sample_negatives(mask, model.config.num_negatives, generator)
-        output = model(batch.input_values.to(device), mask, negatives, attention_mask)
+        output = model(x, mask, negatives, attention_mask)
         chance = expected_chance(output.quantized.codes, negatives)
         N = output.num_masked
         totals += [output.contrastive_loss.item(), output.num_correct.item(), N * chance.loss, N * chance.accuracy, N]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -11,24 +10,20 @@ import torch
 from torch import Tensor, nn
 
 from w2v2_teach.analysis.codebooks import codebook_metrics
-from w2v2_teach.config import SAMPLE_RATE, Wav2Vec2Config
-from w2v2_teach.losses import feature_penalty, sample_negatives
+from w2v2_teach.config import Wav2Vec2Config
+from w2v2_teach.losses import sample_negatives
 from w2v2_teach.model import Wav2Vec2ForPreTraining
 from w2v2_teach.objectives import (
-    NextStepOutput,
-    NextTokenOutput,
     Wav2Vec2ForJointNextToken,
     Wav2Vec2ForNextStep,
     Wav2Vec2ForNextToken,
     Wav2Vec2ForPreTrainingVariant,
 )
-from w2v2_teach.quantizer import gumbel_noise, one_hot, perplexity
-from w2v2_teach.speech.batching import padded_batches
+from w2v2_teach.quantizer import one_hot, perplexity
+from w2v2_teach.speech.batching import batches_for
 from w2v2_teach.speech.corpora import Corpus
 from w2v2_teach.tasks.crops import Crops
-from w2v2_teach.tasks.evaluation import contrastive_metrics
 from w2v2_teach.tasks.pretraining import Pretraining, PretrainingSettings
-from w2v2_teach.training.distributed import mean_over_processes, own_share
 from w2v2_teach.training.settings import SettingsError
 from w2v2_teach.training.task import Losses, UpdateInputs
 
@@ -38,16 +33,7 @@ TEACHER = "tiny-pretrained"  # the default model whose codes are the tokens
 class PretrainingVariant(Pretraining):
     """Masked contrastive pre-training with continuous or quantized inputs and targets (Table 4)."""
 
-    model: Wav2Vec2ForPreTrainingVariant
     model_class = Wav2Vec2ForPreTrainingVariant
-
-    def evaluate(self) -> dict[str, float]:
-        """Metrics on the dev speakers as for `Pretraining`; with continuous targets, none of the codebook."""
-        if self.config.quantize_targets:
-            return super().evaluate()
-        metrics = contrastive_metrics(self.model, self.dev)
-        self.model.train()
-        return metrics
 
 
 class CausalPretraining(Pretraining):
@@ -69,28 +55,6 @@ class CausalPretraining(Pretraining):
     def min_frames(self) -> int:
         """A frame and the next one."""
         return 2
-
-    def micro_batch_rows(self, batch: Crops, device: torch.device) -> Iterator[tuple[slice, Tensor]]:
-        """This process's micro-batches: their rows among the B of the whole update, and their waveforms (b, L)."""
-        own, size = own_share(self.settings.batch_size), len(batch.ids) // self.settings.accumulate
-        for start in range(0, len(batch.ids), size):
-            rows = slice(own.start + start, own.start + start + size)
-            yield rows, batch.input_values[start : start + size].to(device)
-
-    def num_frames(self, batch: Crops) -> int:
-        """T, the number of frames of each row."""
-        return self.config.frame_lengths(batch.input_values.shape[1])
-
-    def update_inputs(self, batch: Crops, micro_batches: list[dict[str, Tensor]], items_per_row: int) -> UpdateInputs:
-        """The inputs of one update, in which each of the B rows makes `items_per_row` predictions."""
-        rows, samples = self.settings.batch_size, batch.input_values.shape[1]
-        return UpdateInputs(micro_batches, rows * items_per_row, rows * samples / SAMPLE_RATE / 3600)
-
-    def with_penalty(self, output: NextStepOutput | NextTokenOutput, N: int, sums: dict[str, Tensor]) -> Losses:
-        """The loss of N predictions with the feature penalty, as in `Pretraining.losses`."""
-        penalty = mean_over_processes(feature_penalty(output.latents), len(output.latents))
-        sums = {name: total.detach() for name, total in {**sums, "feature_penalty": N * penalty}.items()}
-        return Losses(output.loss + self.settings.feature_penalty * N * penalty, sums)
 
     def schedules(self, _update: int) -> dict[str, float]:
         """No further numbers: these tasks have no temperature to report."""
@@ -118,13 +82,14 @@ class NextStep(CausalPretraining):
             {"input_values": x, "negatives": negatives[rows.start * T : rows.stop * T] - rows.start * T}
             for rows, x in self.micro_batch_rows(batch, device)
         ]
-        return self.update_inputs(batch, micro_batches, sum(T - k for k in self.config.prediction_steps))
+        predictions = sum(T - k for k in self.config.prediction_steps)  # of each row
+        return self.update_inputs(batch, micro_batches, self.settings.batch_size * predictions)
 
     def losses(self, model: nn.Module, micro_batch: dict[str, Tensor]) -> Losses:
         """Contrastive loss in nats and accuracy, summed over the predictions of all steps."""
         output = model(**micro_batch)
         sums = {"contrastive_loss": output.loss, "accuracy": sum(output.num_correct.values())}
-        return self.with_penalty(output, output.num_predictions, sums)
+        return self.with_penalty(output.loss, output.latents, output.num_predictions, sums)
 
     def evaluate(self) -> dict[str, float]:
         """Loss and accuracy on the dev speakers, over all steps, and the accuracy of each step."""
@@ -170,12 +135,12 @@ class NextToken(CausalPretraining):
         teacher = self.teacher.to(generator.device)
         waveforms = [x for _, x in self.micro_batch_rows(batch, generator.device)]  # (b, L) each
         micro_batches = [{"input_values": x, "codes": teacher.codes(x)} for x in waveforms]
-        return self.update_inputs(batch, micro_batches, self.num_frames(batch) - 1)
+        return self.update_inputs(batch, micro_batches, self.settings.batch_size * (self.num_frames(batch) - 1))
 
     def losses(self, model: nn.Module, micro_batch: dict[str, Tensor]) -> Losses:
         """Cross-entropy in nats, and how many frames have all G codes predicted correctly."""
         output = model(**micro_batch)
-        return self.with_penalty(output, len(output.logits), {"accuracy": output.num_correct})
+        return self.with_penalty(output.loss, output.latents, len(output.logits), {"accuracy": output.num_correct})
 
     def evaluate(self) -> dict[str, float]:
         """Loss and accuracy on the dev speakers, and the accuracy of repeating the current token."""
@@ -199,18 +164,14 @@ class JointNextToken(CausalPretraining):
     def prepare(self, batch: Crops, update: int, generator: torch.Generator) -> UpdateInputs:
         """Draw the Gumbel noise of the whole update."""
         pairs, device = self.num_frames(batch) - 1, generator.device  # frames of a row that have a next one
-        shape = (
-            self.settings.batch_size * pairs,
-            self.config.num_codevector_groups,
-            self.config.num_codevectors_per_group,
-        )
-        noise = gumbel_noise(torch.empty(shape, device=device), generator)  # (N, G, V)
+        N = self.settings.batch_size * pairs
+        noise = self.draw_noise(N, generator)  # (N, G, V)
         temperature = torch.tensor(self.temperature(update), device=device)
         micro_batches = [
             {"input_values": x, "noise": noise[rows.start * pairs : rows.stop * pairs], "temperature": temperature}
             for rows, x in self.micro_batch_rows(batch, device)
         ]
-        return self.update_inputs(batch, micro_batches, pairs)
+        return self.update_inputs(batch, micro_batches, N)
 
     def losses(self, model: nn.Module, micro_batch: dict[str, Tensor]) -> Losses:
         """Cross-entropy in nats, accuracy, and the perplexity of the codes in use."""
@@ -218,11 +179,10 @@ class JointNextToken(CausalPretraining):
         N = len(output.logits)
         used = one_hot(output.targets, output.logits).mean(dim=0)  # (G, V)
         sums = {"accuracy": output.num_correct, "code_perplexity": N * perplexity(used)}
-        return self.with_penalty(output, N, {**sums, "diversity_loss": N * output.diversity_loss})
+        return self.with_penalty(output.loss, output.latents, N, {**sums, "diversity_loss": N * output.diversity_loss})
 
     def evaluate(self) -> dict[str, float]:
         """Loss and accuracy on the dev speakers, and how their codes are used."""
-        self.model.eval()
         metrics = next_token_metrics(self.model, self.model, self.dev)
         if self.dev[0].phones:
             metrics |= codebook_metrics(self.model, self.dev)
@@ -239,24 +199,22 @@ OBJECTIVES: dict[str, type[Pretraining]] = {
 
 
 @torch.no_grad()
-def next_step_metrics(model: Wav2Vec2ForNextStep, corpus: Corpus, seed: int = 0) -> dict[str, float]:
+def next_step_metrics(model: Wav2Vec2ForNextStep, corpus: Corpus) -> dict[str, float]:
     """Metrics of next-step prediction on whole utterances; leaves the model in evaluation mode.
 
     Returns:
         `contrastive_loss` in nats per prediction, `accuracy` over all predictions, and `accuracy_k` for each step k.
     """
-    model.eval()
     device = next(model.parameters()).device
-    generator = torch.Generator(device).manual_seed(seed)
+    generator = torch.Generator(device).manual_seed(0)
     loss = 0.0
     correct: Counter[int] = Counter()
     predicted: Counter[int] = Counter()
-    for batch in padded_batches(corpus, model.config):
-        attention_mask = batch.attention_mask.to(device)  # (B, L)
+    for x, attention_mask, _ in batches_for(model, corpus):  # (B, L) each
         lengths = model.config.frame_lengths(attention_mask.sum(dim=1))  # (B,)
         real = torch.arange(int(lengths.max()), device=device) < lengths[:, None]  # (B, T)
         negatives = sample_negatives(real, model.config.num_negatives, generator)
-        output = model(batch.input_values.to(device), negatives, attention_mask)
+        output = model(x, negatives, attention_mask)
         loss += output.loss.item()
         correct.update({k: int(number) for k, number in output.num_correct.items()})
         predicted.update({k: len(logits) for k, logits in output.logits.items()})
@@ -280,12 +238,10 @@ def next_token_metrics(
         `token_loss` in nats per token of all G codebooks, `accuracy`, and `repeat_accuracy`, the accuracy of always
         predicting the current token again.
     """
-    model.eval()
     device = next(model.parameters()).device
     teacher.to(device)
     loss, correct, repeated, tokens = 0.0, 0, 0, 0
-    for batch in padded_batches(corpus, model.config):
-        x, attention_mask = batch.input_values.to(device), batch.attention_mask.to(device)  # (B, L)
+    for x, attention_mask, _ in batches_for(model, corpus):  # (B, L) each
         codes = teacher.codes(x)  # (B, T, G)
         output = model(x, codes, attention_mask)
         loss += output.loss.item()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -129,49 +130,68 @@ class Pretraining:
 
         Every process draws the same numbers, so that how many there are does not change the result.
         """
-        rows, device = self.settings.batch_size, generator.device
-        frames = self.config.frame_lengths(batch.input_values.shape[1])  # T
-        lengths = torch.full((rows,), frames, device=device)  # (B,)
+        device = generator.device
+        lengths = torch.full((self.settings.batch_size,), self.num_frames(batch), device=device)  # (B,)
         mask = time_mask(lengths, self.config, generator)  # (B, T)
         negatives = sample_negatives(mask, self.config.num_negatives, generator)  # (N, K)
-        codebooks = self.config.num_codevector_groups, self.config.num_codevectors_per_group  # G, V
-        noise = gumbel_noise(torch.empty(len(negatives), *codebooks, device=device), generator)  # (N, G, V)
+        noise = self.draw_noise(len(negatives), generator)  # (N, G, V)
         temperature = torch.tensor(self.temperature(update), device=device)
 
-        ends = mask.sum(dim=1).cumsum(dim=0).tolist()  # masked frames up to each row's end
-        own, size = own_share(rows), len(batch.ids) // self.settings.accumulate
+        before = [0, *mask.sum(dim=1).cumsum(dim=0).tolist()]  # masked frames before each row
         micro_batches = []
-        for start in range(own.start, own.stop, size):
-            first, last = ends[start - 1] if start else 0, ends[start + size - 1]
-            here = slice(start - own.start, start - own.start + size)
+        for rows, x in self.micro_batch_rows(batch, device):
+            first, last = before[rows.start], before[rows.stop]
             micro_batches.append(
                 {
-                    "input_values": batch.input_values[here].to(device),
-                    "mask_time_indices": mask[start : start + size],
+                    "input_values": x,
+                    "mask_time_indices": mask[rows],
                     "negatives": negatives[first:last] - first,
                     "noise": noise[first:last],
                     "temperature": temperature,
                 }
             )
-        return UpdateInputs(micro_batches, len(negatives), rows * batch.input_values.shape[1] / SAMPLE_RATE / 3600)
+        return self.update_inputs(batch, micro_batches, len(negatives))
+
+    def micro_batch_rows(self, batch: Crops, device: torch.device) -> Iterator[tuple[slice, Tensor]]:
+        """This process's micro-batches: their rows among the B of the whole update, and their waveforms (b, L)."""
+        own, size = own_share(self.settings.batch_size), len(batch.ids) // self.settings.accumulate
+        for start in range(0, len(batch.ids), size):
+            rows = slice(own.start + start, own.start + start + size)
+            yield rows, batch.input_values[start : start + size].to(device)
+
+    def num_frames(self, batch: Crops) -> int:
+        """T, the number of frames of each row."""
+        return self.config.frame_lengths(batch.input_values.shape[1])
+
+    def draw_noise(self, frames: int, generator: torch.Generator) -> Tensor:
+        """Gumbel noise for so many frames of the whole update, (N, G, V)."""
+        codebooks = self.config.num_codevector_groups, self.config.num_codevectors_per_group  # G, V
+        return gumbel_noise(torch.empty(frames, *codebooks, device=generator.device), generator)
+
+    def update_inputs(self, batch: Crops, micro_batches: list[dict[str, Tensor]], items: int) -> UpdateInputs:
+        """The inputs of one update, whose B rows make `items` predictions."""
+        samples = self.settings.batch_size * batch.input_values.shape[1]
+        return UpdateInputs(micro_batches, items, samples / SAMPLE_RATE / 3600)
 
     def losses(self, model: nn.Module, micro_batch: dict[str, Tensor]) -> Losses:
         """The loss of equation 2 with fairseq's feature penalty, and metrics, each a sum over the masked frames."""
         output = averaged_over_processes(model(**micro_batch))
         N = output.num_masked
-        penalty = mean_over_processes(feature_penalty(output.latents), len(output.latents))
         sums = {
             "contrastive_loss": output.contrastive_loss,
             "accuracy": output.num_correct,
             "diversity_loss": N * output.diversity_loss,
-            "feature_penalty": N * penalty,
             "code_perplexity": N * perplexity(output.quantized.code_probs),
             "prob_perplexity": N * perplexity(output.quantized.mean_probs),
             "masked_share": N * micro_batch["mask_time_indices"].float().mean(),
         }
-        return Losses(
-            output.loss + self.settings.feature_penalty * N * penalty, {k: v.detach() for k, v in sums.items()}
-        )
+        return self.with_penalty(output.loss, output.latents, N, sums)
+
+    def with_penalty(self, loss: Tensor, latents: Tensor, N: int, sums: dict[str, Tensor]) -> Losses:
+        """A loss and metrics, each a sum over N predictions, with the penalty on the encoder's outputs (B, T, C)."""
+        penalty = mean_over_processes(feature_penalty(latents), len(latents))
+        sums = {name: total.detach() for name, total in {**sums, "feature_penalty": N * penalty}.items()}
+        return Losses(loss + self.settings.feature_penalty * N * penalty, sums)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Every weight, all alike."""
@@ -198,10 +218,10 @@ class Pretraining:
         return {"temperature": self.temperature(update)}
 
     def evaluate(self) -> dict[str, float]:
-        """The contrastive task and the codebooks on the dev speakers."""
+        """The contrastive task on the dev speakers and, where phone times and codebooks are there, these."""
         assert isinstance(self.model, Wav2Vec2ForPreTraining)  # a task for another model has its own `evaluate`
         metrics = contrastive_metrics(self.model, self.dev)
-        if self.dev[0].phones:
+        if self.dev[0].phones and self.config.quantize_targets:
             metrics |= codebook_metrics(self.model, self.dev)
         self.model.train()
         return metrics
