@@ -57,12 +57,12 @@ class Pretrained(nn.Module):
                 shape or not finite.
             ConfigError: a configuration that this model does not support.
         """
-        config_path = pretrained_file(name, CONFIG_FILE, download)
+        config_path = pretrained_file(name, CONFIG_FILE, download=download)
         try:
             model = cls(Wav2Vec2Config.from_dict(_read_json(config_path)))
         except ConfigError as error:
             raise ConfigError(f"{config_path}: {error}") from error
-        weights_path = _find(name, WEIGHTS_FILES, download)
+        weights_path = pretrained_file(name, *WEIGHTS_FILES, download=download)
         weights: dict[str, Tensor] = {}
         for path in _weights_files(name, weights_path, download):
             weights |= read_weights(path)
@@ -153,20 +153,29 @@ def _some(keys: set[str]) -> str:
 
 def architecture(name: str | Path, download: bool = False) -> str:
     """The class of a checkpoint's model, as its configuration names it; raises CheckpointError where there is none."""
-    path = pretrained_file(name, CONFIG_FILE, download)
+    path = pretrained_file(name, CONFIG_FILE, download=download)
     try:
         return _read_json(path)["architectures"][0]
     except (KeyError, IndexError, TypeError) as error:
         raise CheckpointError(f"{path} does not name the model's class in `architectures`.") from error
 
 
-def pretrained_file(name: str | Path, file: str, download: bool = False) -> Path:
-    """The path of a file of a checkpoint, such as its `vocab.json`; `name` and `download` as in `from_pretrained`.
+def pretrained_file(name: str | Path, *candidates: str, download: bool = False) -> Path:
+    """The path of a file of a checkpoint, such as its `vocab.json`, or of the first of several that there is.
+
+    `name` and `download` are as in `from_pretrained`.
 
     Raises:
         CheckpointError: it is not there.
     """
-    return _find(name, (file,), download)
+    folders = (Path(name), SHIPPED / name)  # the reader's, or one that comes with the course
+    folder = next((folder for folder in folders if folder.is_dir()), None)
+    if folder is None:
+        return _hub_file(str(name), candidates, download)
+    for file in candidates:
+        if (folder / file).is_file():
+            return folder / file
+    raise CheckpointError(f"{folder} has no {' or '.join(candidates)}.")
 
 
 def _read_json(path: Path) -> dict[str, Any]:
@@ -186,23 +195,7 @@ def _weights_files(name: str | Path, path: Path, download: bool) -> list[Path]:
     weight_map = _read_json(path).get("weight_map")  # weight → file
     if not isinstance(weight_map, dict) or not all(isinstance(file, str) for file in weight_map.values()):
         raise CheckpointError(f"{path} has no `weight_map` that names the file of each weight.")
-    return [pretrained_file(name, file, download) for file in sorted(set(weight_map.values()))]
-
-
-def _find(name: str | Path, candidates: tuple[str, ...], download: bool) -> Path:
-    """The first of `candidates` that there is, in a folder or in the hub's cache or on the hub."""
-    folder = _folder(name)
-    if folder is None:
-        return _hub_file(str(name), candidates, download)
-    for file in candidates:
-        if (folder / file).is_file():
-            return folder / file
-    raise CheckpointError(f"{folder} has no {' or '.join(candidates)}.")
-
-
-def _folder(name: str | Path) -> Path | None:
-    """The reader's folder, or the one of a checkpoint that comes with the course."""
-    return next((folder for folder in (Path(name), SHIPPED / name) if folder.is_dir()), None)
+    return [pretrained_file(name, file, download=download) for file in sorted(set(weight_map.values()))]
 
 
 def _hub_file(name: str, candidates: tuple[str, ...], download: bool) -> Path:

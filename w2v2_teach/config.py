@@ -142,17 +142,8 @@ class Wav2Vec2Config:
         return cls(**own, labels=labels)
 
 
-PROBABILITIES = (
-    "conv_dropout",
-    "feat_proj_dropout",
-    "hidden_dropout",
-    "attention_dropout",
-    "activation_dropout",
-    "layerdrop",
-    "mask_time_prob",
-    "feat_quantizer_dropout",
-    "final_dropout",
-)
+PROBABILITIES = """conv_dropout feat_proj_dropout hidden_dropout attention_dropout activation_dropout layerdrop
+    mask_time_prob feat_quantizer_dropout final_dropout""".split()
 MAY_BE_ZERO = ("mask_time_min_masks", "diversity_loss_weight")  # all other numbers must be positive
 
 

@@ -317,20 +317,25 @@ def test_a_data_folder_that_does_not_exist_is_named_at_once(load, download, monk
 
 
 @pytest.fixture
-def release(server):
-    """Four recordings in the layout of the FSDD release: its url and its checksums."""
+def release(server, tmp_path, monkeypatch):
+    """Four recordings in the layout of the FSDD release, published on the server: the file of its checksums."""
     top = server.folder / published_corpora.FSDD_ARCHIVE_ROOT
     for name in ("7_ann_4", "7_ann_5", "0_bob_49", "3_bob_0"):
         write_audio(top / "recordings" / f"{name}.wav", 4_000, rate=8_000)
     (top / "README.md").write_text("what the release holds beside the recordings")
     with tarfile.open(server.folder / "v1.tar.gz", "w:gz") as tar:
         tar.add(top, arcname=top.name)
-    return server.url + "v1.tar.gz", {path.name: pooch.file_hash(path) for path in (top / "recordings").iterdir()}
+    checksums = tmp_path / "SHA256SUMS"
+    lines = [f"{pooch.file_hash(path)}  {path.name}\n" for path in (top / "recordings").iterdir()]
+    checksums.write_text("".join(lines))
+    monkeypatch.setattr(published_corpora, "FSDD_URL", server.url + "v1.tar.gz")
+    monkeypatch.setattr(published_corpora, "FSDD_CHECKSUMS", checksums)
+    return checksums
 
 
-def test_fsdd_is_fetched_verified_and_kept(release, server, tmp_path):
-    url, checksums = release
-    corpus = published_corpora._fsdd(True, url, checksums)
+@pytest.mark.usefixtures("release")
+def test_fsdd_is_fetched_verified_and_kept(server, tmp_path):
+    corpus = fsdd(download=True)
     expected = {"0_bob_49": "train", "3_bob_0": "test", "7_ann_4": "test", "7_ann_5": "train"}
     assert {utterance.id: utterance.split for utterance in corpus} == expected
     seven = corpus["7_ann_5"]
@@ -339,32 +344,34 @@ def test_fsdd_is_fetched_verified_and_kept(release, server, tmp_path):
     assert [path.name for path in (tmp_path / "cache").iterdir()] == ["free-spoken-digit-dataset"], "no archive left"
 
     shutil.rmtree(server.folder)  # from now on it comes from the cache
-    assert list(published_corpora._fsdd(False, url, checksums)) == list(corpus)
+    assert list(fsdd()) == list(corpus)
     seven.path.write_bytes(b"changed")
     with pytest.raises(DownloadError, match=r"1 with a wrong checksum \(7_ann_5\.wav\)"):
-        published_corpora._fsdd(False, url, checksums)
+        fsdd()
 
 
 def test_fsdd_that_is_not_what_was_published_is_not_kept(release, tmp_path):
-    url, checksums = release
+    release.write_text(f"{release.read_text()}{'0' * 64}  8_eve_0.wav\n")
     with pytest.raises(DownloadError, match=r"1 missing \(8_eve_0\.wav\)"):
-        published_corpora._fsdd(True, url, checksums | {"8_eve_0.wav": "0" * 64})
+        fsdd(download=True)
     assert list((tmp_path / "cache").iterdir()) == []
 
 
-def test_a_cache_that_holds_something_else_is_named(release, tmp_path):
+@pytest.mark.usefixtures("release")
+def test_a_cache_that_holds_something_else_is_named(tmp_path):
     (tmp_path / "cache" / "free-spoken-digit-dataset").mkdir(parents=True)
     (tmp_path / "cache" / "free-spoken-digit-dataset" / "mine.txt").write_text("keep this")
     with pytest.raises(DownloadError, match=r"free-spoken-digit-dataset cannot be written: .*not empty"):
-        published_corpora._fsdd(True, *release)
+        fsdd(download=True)
     assert [path.name for path in (tmp_path / "cache").rglob("*")] == ["free-spoken-digit-dataset", "mine.txt"]
 
 
-def test_librosa_excerpts_are_compared_with_librosas_checksums(server, tmp_path):
+def test_librosa_excerpts_are_compared_with_librosas_checksums(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(published_corpora, "LIBROSA_URL", server.url)
     for name in published_corpora.LIBROSA_EXCERPTS:
         (server.folder / f"{name}.ogg").write_bytes(b"something else")
     with pytest.raises(DownloadError, match=r"5703-47212-0000\.ogg is corrupted"):
-        published_corpora._librosa_excerpts(True, server.url)
+        librosa_excerpts(download=True)
     assert list((tmp_path / "librosa").iterdir()) == []
 
 
@@ -386,10 +393,11 @@ def test_fsdd_as_published():
     assert shortest.waveform().shape == (2_296,)
 
 
-def test_librosa_excerpts_as_published(data, server):
+def test_librosa_excerpts_as_published(data, server, monkeypatch):
+    monkeypatch.setattr(published_corpora, "LIBROSA_URL", server.url)
     for name in published_corpora.LIBROSA_EXCERPTS:
         shutil.copyfile(data / "librosa" / f"{name}.ogg", server.folder / f"{name}.ogg")
-    corpus = published_corpora._librosa_excerpts(True, server.url)
+    corpus = librosa_excerpts(download=True)
     assert corpus.speakers == ("198", "3436", "5703")
     for utterance in corpus:
         assert utterance.waveform().shape == (utterance.num_samples,)

@@ -88,7 +88,7 @@ def test_complete(server, path, capsys):
 def test_a_file_that_is_there_but_wrong_is_replaced(server, path):
     path.parent.mkdir()
     path.write_bytes(b"wrong")
-    download(server.url, path, SHA256, progress=False)
+    download(server.url, path, SHA256)
     assert path.read_bytes() == CONTENT
 
 
@@ -97,14 +97,14 @@ def test_broken_off_then_resumed(server, path, chunked):
     server.chunked = chunked
     server.break_off_after = 100_000
     with pytest.raises(DownloadError, match=r"broke off after .* bytes; call again to fetch the rest"):
-        download(server.url, path, SHA256, progress=False)
+        download(server.url, path, SHA256)
     assert not path.exists()
     kept = part_of(path).stat().st_size
     assert 0 < kept <= 100_000, "whole chunks of what was sent"
     assert part_of(path).read_bytes() == CONTENT[:kept]
 
     server.break_off_after = None
-    download(server.url, path, SHA256, progress=False)
+    download(server.url, path, SHA256)
     assert path.read_bytes() == CONTENT
     assert server.requests == [(None, 100_000), (f"bytes={kept}-", len(CONTENT) - kept)]
 
@@ -112,7 +112,7 @@ def test_broken_off_then_resumed(server, path, chunked):
 def test_a_connection_that_ends_quietly_is_noticed(server, path, monkeypatch):
     monkeypatch.setattr(requests.Response, "iter_content", lambda *_: iter([CONTENT[:100]]))  # as urllib3 1 lets it
     with pytest.raises(DownloadError, match="broke off after 100 bytes"):
-        download(server.url, path, progress=False)
+        download(server.url, path)
     assert not path.exists()
 
 
@@ -120,7 +120,7 @@ def test_a_server_that_ignores_range_sends_everything_again(server, path):
     path.parent.mkdir()
     part_of(path).write_bytes(CONTENT[:100_000])
     server.honors_range = False
-    download(server.url, path, progress=False)
+    download(server.url, path)
     assert path.read_bytes() == CONTENT, "not appended to the part"
     assert server.requests == [("bytes=100000-", len(CONTENT))]
 
@@ -129,7 +129,7 @@ def test_a_server_that_ignores_range_sends_everything_again(server, path):
 def test_a_part_that_has_no_rest_is_dropped(server, path, extra):
     path.parent.mkdir()
     part_of(path).write_bytes(CONTENT + extra)  # the server answers 416
-    download(server.url, path, progress=False)
+    download(server.url, path)
     assert path.read_bytes() == CONTENT
     assert [sent for _, sent in server.requests] == [0, len(CONTENT)]
 
@@ -138,7 +138,7 @@ def test_a_range_that_starts_elsewhere_is_not_appended(server, path):
     path.parent.mkdir()
     part_of(path).write_bytes(CONTENT[:100_000])
     server.range_error = 7
-    download(server.url, path, progress=False)
+    download(server.url, path)
     assert path.read_bytes() == CONTENT
 
 
@@ -146,18 +146,18 @@ def test_a_range_that_starts_elsewhere_is_not_appended(server, path):
 def test_corrupted(server, path, known_hash):
     server.files["/file.bin"] = b"X" + CONTENT[1:]
     with pytest.raises(DownloadError, match=rf"file\.bin is corrupted: .* does not have the hash {known_hash}"):
-        download(server.url, path, known_hash, progress=False)
+        download(server.url, path, known_hash)
     assert list(path.parent.iterdir()) == [], "neither the file nor its part"
 
 
 def test_md5(server, path):
-    assert download(server.url, path, MD5, progress=False).read_bytes() == CONTENT
+    assert download(server.url, path, MD5).read_bytes() == CONTENT
 
 
 def test_a_folder_that_cannot_be_written_to_is_named_before_anything_is_fetched(server, path, monkeypatch):
     path.parent.write_text("a file where the folder should be")
     with pytest.raises(DownloadError, match=rf"{path} cannot be written \(.*cache"):
-        download(server.url, path, progress=False)
+        download(server.url, path)
 
     def read_only(folder, *_, **__):
         raise OSError(errno.EROFS, "Read-only file system", folder)
@@ -170,23 +170,23 @@ def test_a_folder_that_cannot_be_written_to_is_named_before_anything_is_fetched(
     with pytest.raises(
         DownloadError, match=r"cannot be written \(\[Errno 13\] Permission denied: '[^']*'\): make room"
     ):
-        download(server.url, path, progress=False)
+        download(server.url, path)
     monkeypatch.setattr(os, "makedirs", read_only)
     with pytest.raises(DownloadError, match=r"cannot be written \(.*Read-only file system: .*make its folder writable"):
-        download(server.url, path, progress=False)
+        download(server.url, path)
     assert server.requests == []
 
 
 def test_not_found(server, path):
     with pytest.raises(DownloadError, match="nothing cannot be fetched: it answers 404 Not Found"):
-        download(server.url.replace("file.bin", "nothing"), path, progress=False)
+        download(server.url.replace("file.bin", "nothing"), path)
     assert list(path.parent.iterdir()) == []
 
 
 def test_no_network(server, path):
     server.server_close()  # now nobody listens at this address
     with pytest.raises(DownloadError, match="is there a network connection"):
-        download(server.url, path, progress=False)
+        download(server.url, path)
 
 
 def archive_of(path, *members: tarfile.TarInfo):

@@ -26,7 +26,7 @@ FIRST, SECOND = "1088-134315-0000", "1867-154075-0000"
 
 @pytest.fixture
 def published(tmp_path, monkeypatch):
-    """A publisher with a small train-clean-5, and a machine without corpora but with its times: url and md5."""
+    """A publisher with a small train-clean-5, and a machine without corpora but with its times."""
     monkeypatch.delenv("W2V2_TEACH_DATA", raising=False)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setattr(downloads, "cache_folder", lambda: tmp_path / "cache")
@@ -57,11 +57,14 @@ def published(tmp_path, monkeypatch):
             pass
 
     with serving(Handler) as server:
-        yield server.url, {"train-clean-5": pooch.file_hash(folder / "train-clean-5.tar.gz", alg="md5")}
+        monkeypatch.setattr(mini_librispeech, "URL", server.url)
+        monkeypatch.setattr(mini_librispeech, "MD5", pooch.file_hash(folder / "train-clean-5.tar.gz", alg="md5"))
+        yield
 
 
-def test_it_is_fetched_verified_and_kept(published, tmp_path, monkeypatch):
-    corpus = mini_librispeech._mini_librispeech(True, *published)
+@pytest.mark.usefixtures("published")
+def test_it_is_fetched_verified_and_kept(tmp_path, monkeypatch):
+    corpus = mini_librispeech.mini_librispeech(download=True)
     assert {utterance.id: utterance.split for utterance in corpus} == {FIRST: "train", SECOND: "test"}
     yes = corpus[FIRST]
     assert (yes.speaker, yes.text, yes.num_samples) == ("1088", "yes", 8_000)
@@ -73,11 +76,12 @@ def test_it_is_fetched_verified_and_kept(published, tmp_path, monkeypatch):
     assert [path.name for path in (tmp_path / "cache/LibriSpeech").iterdir()] == ["train-clean-5"], "no archive left"
 
     monkeypatch.setattr(requests, "get", lambda *_, **__: pytest.fail("the network was touched"))
-    assert list(mini_librispeech._mini_librispeech(False, *published)) == list(corpus)
+    assert list(mini_librispeech.mini_librispeech()) == list(corpus)
 
 
-def test_opus_counts_a_missing_recording_is_named_and_dev_clean_2_is_a_test_set(published, tmp_path):
-    corpus = mini_librispeech._mini_librispeech(True, *published)
+@pytest.mark.usefixtures("published")
+def test_opus_counts_a_missing_recording_is_named_and_dev_clean_2_is_a_test_set(tmp_path):
+    corpus = mini_librispeech.mini_librispeech(download=True)
     flac = corpus[FIRST].path
     further = tmp_path / "cache/LibriSpeech/dev-clean-2/1088/134315"
     further.mkdir(parents=True)
@@ -85,34 +89,39 @@ def test_opus_counts_a_missing_recording_is_named_and_dev_clean_2_is_a_test_set(
     (further / "84-1.trans.txt").write_text("84-1-0000 NO\n")
     soundfile.write(flac.with_suffix(".opus"), np.zeros(8_000), 16_000, format="OGG", subtype="OPUS")
     flac.unlink()
-    corpus = mini_librispeech._mini_librispeech(False, *published)
+    corpus = mini_librispeech.mini_librispeech()
     assert corpus[FIRST].path.suffix == ".opus"
     assert corpus["84-1-0000"].split == "dev-clean-2"
     corpus[FIRST].path.unlink()
     with pytest.raises(ValueError, match=rf"names {FIRST}, but there is no"):
-        mini_librispeech._mini_librispeech(False, *published)
+        mini_librispeech.mini_librispeech()
 
 
-def test_what_is_not_what_was_published_is_refused(published, tmp_path):
+@pytest.mark.usefixtures("published")
+def test_what_is_not_what_was_published_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(mini_librispeech, "MD5", "0" * 32)
     with pytest.raises(DownloadError, match=r"train-clean-5\.tar\.gz is corrupted"):
-        mini_librispeech._mini_librispeech(True, published[0], {"train-clean-5": "0" * 32})
+        mini_librispeech.mini_librispeech(download=True)
     assert not (tmp_path / "cache/LibriSpeech/train-clean-5").exists()
 
 
-def test_an_archive_that_leaves_its_folder_is_refused(published, tmp_path):
+@pytest.mark.usefixtures("published")
+def test_an_archive_that_leaves_its_folder_is_refused(tmp_path, monkeypatch):
     archive = tmp_path / "published/train-clean-5.tar.gz"
     with tarfile.open(archive, "w:gz") as tar:
         member = tarfile.TarInfo("LibriSpeech/../../../evil")
         member.size = 4
         tar.addfile(member, io.BytesIO(b"evil"))
+    monkeypatch.setattr(mini_librispeech, "MD5", pooch.file_hash(archive, alg="md5"))
     with pytest.raises(DownloadError, match="lies outside the folder"):
-        mini_librispeech._mini_librispeech(True, published[0], {"train-clean-5": pooch.file_hash(archive, alg="md5")})
+        mini_librispeech.mini_librispeech(download=True)
     assert not (tmp_path / "cache/LibriSpeech/train-clean-5").exists()
 
 
-def test_without_data_one_sentence_names_both_ways(published):
+@pytest.mark.usefixtures("published")
+def test_without_data_one_sentence_names_both_ways():
     with pytest.raises(CorpusNotFound, match=r"mini_librispeech\(download=True\).*\$W2V2_TEACH_DATA"):
-        mini_librispeech._mini_librispeech(False, *published)
+        mini_librispeech.mini_librispeech()
 
 
 def test_the_bundled_times_are_those_of_its_28_speakers():

@@ -58,7 +58,8 @@ def mean_distance(weights: ArrayLike, hop: float) -> np.ndarray:
         hop: time from one frame to the next, in seconds; 1 for a distance in frames.
     """
     weights = np.asarray(weights, dtype=np.float64)
-    return hop * (weights * _distances(weights.shape[-1])).sum(axis=-1).mean(axis=-1)
+    frames = np.arange(weights.shape[-1])  # (T,)
+    return hop * (weights * np.abs(frames - frames[:, None])).sum(axis=-1).mean(axis=-1)
 
 
 def globalness(weights: ArrayLike) -> np.ndarray:
@@ -115,9 +116,8 @@ def distance_profile(weights: ArrayLike) -> np.ndarray:
     """(..., T, T) → (..., 2 T - 1) mean weight at each offset of the key from the query, from -(T - 1) to T - 1."""
     weights = np.asarray(weights, dtype=np.float64)
     T = weights.shape[-1]
-    return np.stack(
-        [np.diagonal(weights, offset, -2, -1).mean(axis=-1) for offset in range(1 - T, T)], axis=-1
-    )  # fmt: skip
+    means = [np.diagonal(weights, offset, -2, -1).mean(axis=-1) for offset in range(1 - T, T)]  # 2 T - 1 of (...)
+    return np.stack(means, axis=-1)
 
 
 def position_alone(weights: ArrayLike) -> np.ndarray:
@@ -237,12 +237,9 @@ def even_attention(model: Wav2Vec2Model) -> Iterator[None]:
     with ExitStack() as stack:
         for layer in model.encoder.layers:
             attention = cast(TransformerLayer, layer).attention
-            stack.callback(attention.q_proj.register_forward_hook(_zeros).remove)
+            hook = attention.q_proj.register_forward_hook(lambda _module, _inputs, queries: torch.zeros_like(queries))
+            stack.callback(hook.remove)
         yield
-
-
-def _zeros(_module: nn.Module, _inputs: tuple[Tensor], queries: Tensor) -> Tensor:
-    return torch.zeros_like(queries)
 
 
 class Ablation(NamedTuple):
@@ -284,8 +281,3 @@ def head_ablation(
 
     found = np.stack(for_each_utterance(model, corpus, measure)).T  # (2 sets + 1, U)
     return Ablation(found[:-1:2], found[1:-1:2], found[-1])
-
-
-def _distances(T: int) -> np.ndarray:
-    """(T, T) the distance between query and key, in frames."""
-    return np.abs(np.arange(T) - np.arange(T)[:, None])

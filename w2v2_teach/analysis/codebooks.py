@@ -80,17 +80,13 @@ def corpus_codes(model: QuantizingModel, corpus: Corpus) -> CodedCorpus:
     times = [frame_times(model.config, T).numpy() for T in lengths]  # (T,) each, s
     return CodedCorpus(
         codes=np.concatenate(codes),
-        phones=np.concatenate([_labels(u.phones, t) for u, t in zip(corpus, times, strict=True)]),
-        words=np.concatenate([_labels(u.words, t) for u, t in zip(corpus, times, strict=True)]),
+        phones=np.concatenate([frame_labels(u.phones, t) for u, t in zip(corpus, times, strict=True)]),
+        words=np.concatenate([frame_labels(u.words, t) for u, t in zip(corpus, times, strict=True)]),
         speakers=np.repeat([u.speaker for u in corpus], lengths),
         utterances=np.repeat(np.arange(len(corpus)), lengths),
         frames=np.concatenate([np.arange(T) for T in lengths]),
         entries=model.config.num_codevectors_per_group,
     )
-
-
-def _labels(intervals: Sequence, times: np.ndarray) -> np.ndarray:
-    return frame_labels(intervals, times) if intervals else np.full(len(times), "")
 
 
 # --- usage -----------------------------------------------------------------------------------------------------------

@@ -48,8 +48,8 @@ def cache_folder() -> Path:
     return Path(pooch.os_cache("w2v2_teach"))
 
 
-def download(url: str, path: Path, known_hash: str | None = None, progress: bool = True) -> Path:
-    """Fetch `url` into `path`, unless it is there already with that hash.
+def download(url: str, path: Path, known_hash: str | None = None) -> Path:
+    """Fetch `url` into `path`, with a progress bar, unless it is there already with that hash.
 
     The bytes go into `path` + ".part" first, which becomes `path` only when it is complete and right. An interrupted
     download leaves the part, and the next call asks the server for the rest alone.
@@ -58,7 +58,6 @@ def download(url: str, path: Path, known_hash: str | None = None, progress: bool
         url: what to fetch.
         path: the file to write; its folder is made where it is missing.
         known_hash: hash of the whole file, where it is known: a SHA-256 in hexadecimal, or "md5:" and an MD5.
-        progress: show a progress bar.
 
     Returns:
         `path`
@@ -70,7 +69,7 @@ def download(url: str, path: Path, known_hash: str | None = None, progress: bool
 
     def resume(url: str, output: str, _: pooch.Pooch | None) -> None:
         part = path.with_name(path.name + ".part")
-        _fetch(url, part, progress)
+        _fetch(url, part)
         part.replace(output)  # pooch compares its hash, and moves it to `path` or deletes it
 
     pooch.get_logger().setLevel(logging.WARNING)  # its notes on hashes are for programmers
@@ -87,7 +86,7 @@ def download(url: str, path: Path, known_hash: str | None = None, progress: bool
     return path
 
 
-def _fetch(url: str, part: Path, progress: bool) -> None:
+def _fetch(url: str, part: Path) -> None:
     """Fetch into `part` what it does not hold yet: pooch's own downloaders always begin anew."""
     have = part.stat().st_size if part.exists() else 0
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
@@ -95,9 +94,9 @@ def _fetch(url: str, part: Path, progress: bool) -> None:
         with requests.get(url, headers=headers, stream=True, timeout=60) as response:
             if have and _cannot_resume(response, have):
                 part.unlink()
-                return _fetch(url, part, progress)
+                return _fetch(url, part)
             response.raise_for_status()
-            return _write(response, part, have if response.status_code == 206 else 0, progress)
+            return _write(response, part, have if response.status_code == 206 else 0)
     except requests.HTTPError as error:
         answer = error.response
         raise DownloadError(f"{url} cannot be fetched: it answers {answer.status_code} {answer.reason}") from error
@@ -113,12 +112,12 @@ def _cannot_resume(response: requests.Response, have: int) -> bool:
     return response.status_code == 416 or (response.status_code == 206 and not sent.startswith(f"bytes {have}-"))
 
 
-def _write(response: requests.Response, part: Path, have: int, progress: bool) -> None:
+def _write(response: requests.Response, part: Path, have: int) -> None:
     """Keep the first `have` bytes of `part` and append what the server sends; DownloadError when it stops early."""
     length = response.headers.get("Content-Length")
     total = None if length is None else have + int(length)
     broken: Exception | None = None
-    bar = tqdm(total=total, initial=have, unit="B", unit_scale=True, desc=part.stem, disable=not progress)
+    bar = tqdm(total=total, initial=have, unit="B", unit_scale=True, desc=part.stem)
     with bar, part.open("ab" if have else "wb") as file:
         try:
             for chunk in response.iter_content(CHUNK):

@@ -29,6 +29,8 @@ def frame_labels(intervals: Sequence[Interval], times: ArrayLike) -> np.ndarray:
         intervals: in order, without overlap; phones or words of an utterance.
     """
     times = np.asarray(times)  # (T,)
+    if not intervals:
+        return np.full(len(times), "")
     starts = np.array([interval.start for interval in intervals])
     ends = np.array([interval.end for interval in intervals])
     labels = np.array([interval.label for interval in intervals])

@@ -16,10 +16,7 @@ from w2v2_teach.speech.downloads import CorpusNotFound
 from w2v2_teach.speech.intervals import Interval
 
 URL = "https://www.openslr.org/resources/31/"
-MD5 = {  # as the publisher's own list has them
-    "train-clean-5": "5df7d4e78065366204ca6845bb08f490",
-    "dev-clean-2": "6d7ab67ac6a1d2c993d050e16d61080d",
-}
+MD5 = "5df7d4e78065366204ca6845bb08f490"  # of train-clean-5.tar.gz, as the publisher's own list has it
 TABLES = DATA / "mini_librispeech"
 
 
@@ -38,10 +35,6 @@ def mini_librispeech(download: bool = False) -> Corpus:
         DownloadError: it cannot be fetched, or is not what was published.
         CorpusError: a transcript without its recording, or a recording without its transcript.
     """
-    return _mini_librispeech(download, URL, MD5)
-
-
-def _mini_librispeech(download: bool, url: str, md5: dict[str, str]) -> Corpus:
     folders = [folder / "LibriSpeech" for folder in downloads.data_folders()]
     learned = next((folder / "train-clean-5" for folder in folders if (folder / "train-clean-5").is_dir()), None)
     if learned is None:
@@ -51,8 +44,8 @@ def _mini_librispeech(download: bool, url: str, md5: dict[str, str]) -> Corpus:
                 "or mini_librispeech(download=True), or point $W2V2_TEACH_DATA at a folder that holds "
                 "LibriSpeech/train-clean-5"
             )
-        learned, known_hash = downloads.cache_folder() / "LibriSpeech" / "train-clean-5", f"md5:{md5['train-clean-5']}"
-        downloads.download_and_unpack(f"{url}train-clean-5.tar.gz", "LibriSpeech/train-clean-5", learned, known_hash)
+        learned = downloads.cache_folder() / "LibriSpeech" / "train-clean-5"
+        downloads.download_and_unpack(f"{URL}train-clean-5.tar.gz", "LibriSpeech/train-clean-5", learned, f"md5:{MD5}")
     split_of, times = read_splits(TABLES / "speakers.tsv"), read_alignments(TABLES / "alignments.tsv.gz")
     utterances = [_described(utterance, split_of, times) for utterance in librispeech(learned)]
     further = learned.with_name("dev-clean-2")

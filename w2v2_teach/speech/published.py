@@ -15,6 +15,7 @@ from w2v2_teach.speech.corpora import DIGITS, Corpus, Utterance
 from w2v2_teach.speech.downloads import CorpusNotFound
 
 FSDD_URL = "https://github.com/Jakobovski/free-spoken-digit-dataset/archive/refs/tags/v1.0.10.tar.gz"
+FSDD_CHECKSUMS = DATA / "fsdd" / "SHA256SUMS"
 FSDD_ARCHIVE_ROOT = "free-spoken-digit-dataset-1.0.10"  # the folder inside the archive
 
 LIBROSA_URL = "https://librosa.org/data/audio/"
@@ -34,11 +35,7 @@ def fsdd(download: bool = False) -> Corpus:
         CorpusNotFound: it is not on this machine, and `download` is False.
         DownloadError: it cannot be fetched, or is not what was published.
     """
-    return _fsdd(download, FSDD_URL, downloads.read_checksums(DATA / "fsdd" / "SHA256SUMS"))
-
-
-def _fsdd(download: bool, url: str, checksums: dict[str, str]) -> Corpus:
-    name = "free-spoken-digit-dataset"
+    checksums, name = downloads.read_checksums(FSDD_CHECKSUMS), "free-spoken-digit-dataset"
     folders = [folder / name / "recordings" for folder in downloads.data_folders()]
     recordings = next((folder for folder in folders if folder.is_dir()), None)
     if recordings is None:
@@ -49,7 +46,10 @@ def _fsdd(download: bool, url: str, checksums: dict[str, str]) -> Corpus:
             )
         folder = downloads.cache_folder() / name
         downloads.download_and_unpack(
-            url, FSDD_ARCHIVE_ROOT, folder, check=lambda unpacked: downloads.verify(unpacked / "recordings", checksums)
+            FSDD_URL,
+            FSDD_ARCHIVE_ROOT,
+            folder,
+            check=lambda unpacked: downloads.verify(unpacked / "recordings", checksums),
         )
         recordings = folder / "recordings"
     downloads.verify(recordings, checksums)
@@ -75,10 +75,6 @@ def librosa_excerpts(download: bool = False) -> Corpus:
         CorpusNotFound: they are not on this machine, and `download` is False.
         DownloadError: they cannot be fetched, or are not what was published.
     """
-    return _librosa_excerpts(download, LIBROSA_URL)
-
-
-def _librosa_excerpts(download: bool, url: str) -> Corpus:
     registry = resources.files("librosa.util.example_data").joinpath("registry.txt").read_text(encoding="utf-8")
     published = dict(line.rsplit(maxsplit=1) for line in registry.splitlines())
     checksums = {f"{name}.ogg": published[f"{name}.ogg"] for name in LIBROSA_EXCERPTS}
@@ -94,7 +90,7 @@ def _librosa_excerpts(download: bool, url: str) -> Corpus:
             )
         folder = own
         for file, checksum in checksums.items():
-            downloads.download(url + file, folder / file, checksum)
+            downloads.download(LIBROSA_URL + file, folder / file, checksum)
     downloads.verify(folder, checksums)
 
     paths = [folder / file for file in checksums]
