@@ -1,7 +1,5 @@
 """What a notebook puts before its reader: figures with a description, source code, sound, and the machine's line."""
 
-from __future__ import annotations
-
 import inspect
 import io
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Is everything here that the course needs? One table: what was found, what is missing, and how to get it."""
 
-from __future__ import annotations
-
 import os
 import platform
 import shutil
@@ -99,13 +97,14 @@ def check_environment() -> Report:
     )
 
 
+def _item(thing: str, need: str, is_right: bool, found: str, advice: str) -> Item:
+    return Item(thing, need, found, "") if is_right else Item(thing, need, "", advice)
+
+
 def _python(allowed: SpecifierSet) -> Item:
     version = platform.python_version()
-    if allowed.contains(version, prereleases=True):
-        return Item("Python", "needed", version, "")
-    return Item(
-        "Python", "needed", "", f"this is {version}; the course needs {allowed}: make its environment with that."
-    )
+    advice = f"this is {version}; the course needs {allowed}: make its environment with that."
+    return _item("Python", "needed", allowed.contains(version, prereleases=True), version, advice)
 
 
 def _library(requirement: Requirement) -> Item:
@@ -115,17 +114,14 @@ def _library(requirement: Requirement) -> Item:
         version = metadata.version(name)
     except metadata.PackageNotFoundError:
         return Item(name, "needed", "", f"not installed: {how}")
-    if allowed.contains(version, prereleases=True):
-        return Item(name, "needed", version, "")
-    return Item(name, "needed", "", f"{version} is installed, the course needs {allowed}: {how}")
+    advice = f"{version} is installed, the course needs {allowed}: {how}"
+    return _item(name, "needed", allowed.contains(version, prereleases=True), version, advice)
 
 
 def _together(thing: str, items: list[Item]) -> Item:
     """Many libraries as one row, which names those that are not right."""
-    wrong = [item for item in items if not item.found]
-    if not wrong:
-        return Item(thing, "needed", f"all {len(items)}", "")
-    return Item(thing, "needed", "", " ".join(f"{item.thing}: {item.advice}" for item in wrong))
+    advice = " ".join(f"{item.thing}: {item.advice}" for item in items if not item.found)
+    return _item(thing, "needed", not advice, f"all {len(items)}", advice)
 
 
 def _corpus(thing: str, need: str, load: Callable[[], corpora.Corpus]) -> Item:
@@ -150,14 +146,11 @@ def _disk() -> Item:
 
 
 def _amount(thing: str, need: str, there: float, wanted: float) -> Item:
-    if there >= wanted:
-        return Item(thing, need, f"{there / GB:.0f} GB", "")
-    return Item(
-        thing, need, "", f"{there / GB:.1f} GB is here, the course wants {wanted / GB:.0f} GB: make room for it."
-    )
+    advice = f"{there / GB:.1f} GB is here, the course wants {wanted / GB:.0f} GB: make room for it."
+    return _item(thing, need, there >= wanted, f"{there / GB:.0f} GB", advice)
 
 
 def _gpu() -> Item:
     found = torch.cuda.get_device_name() if torch.cuda.is_available() else ""
-    advice = "" if found else "every notebook runs without one; with one, the training runs are shorter."
-    return Item("GPU", "optional", found, advice)
+    advice = "every notebook runs without one; with one, the training runs are shorter."
+    return _item("GPU", "optional", bool(found), found, advice)

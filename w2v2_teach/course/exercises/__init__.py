@@ -6,8 +6,6 @@ what it found: passed, not attempted yet, or wrong with a message that helps. It
 to its end whatever its reader has written.
 """
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Exercises of notebook 08: P(phone | code), PNMI, shares of few frames, dwell times."""
 
-from __future__ import annotations
-
 import math
 
 import torch

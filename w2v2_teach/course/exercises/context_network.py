@@ -1,7 +1,5 @@
 """Exercises of notebook 03: attention with a mask, mean distance, parameters, positional reach, pre-norm."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from typing import Any
@@ -69,13 +67,9 @@ def mean_distance(attention: Tensor, hop_ms: float) -> Tensor:
     return hop_ms * (attention * _offsets(attention.shape[2]).abs()).sum(2).mean(1)
 
 
-def _distance_case() -> tuple[Tensor, float]:
-    frames = whole(6, 12)
-    return torch.randn(whole(2, 5), frames, frames).mul(2).softmax(2), whole(5, 30) + 0.5
-
-
 check_mean_distance = Exercise(
-    solution=mean_distance, cases=rounds(_distance_case),
+    solution=mean_distance,
+    cases=rounds(lambda: (torch.randn(whole(2, 5), T := whole(6, 12), T).mul(2).softmax(2), whole(5, 30) + 0.5)),
     passed="Right: an even head is about a third of the utterance away, a diagonal one a few milliseconds.",
     hint="Per query: the sum over keys of weight times |key − query|; then the mean over queries.",
     mistakes={

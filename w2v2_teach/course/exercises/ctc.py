@@ -1,7 +1,5 @@
 """Exercises of notebook 10: the collapse, how many paths there are, one step of the lattice, the shortest path."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
@@ -94,15 +92,13 @@ def _no_costs(states: Tensor) -> Tensor:
     return torch.where(torch.arange(len(states)) < 2, LOG_ZERO, 0.0)  # there is no state before the first
 
 
-def _step_cases() -> list[tuple[Tensor, ...]]:
-    return [
+check_forward_step = Exercise(
+    solution=forward_step,
+    cases=lambda: [
         (torch.randn(2 * len(target) + 1) - 3, extended_labels(torch.tensor(target)), torch.randn(4).log_softmax(0))
         for target in ([1, 2], [1, 1, 2], [2, 1, 2, 2])
-    ]
-
-
-check_forward_step = Exercise(
-    solution=forward_step, cases=_step_cases, atol=1e-4,
+    ],
+    atol=1e-4,
     passed="Right: three arrows at most lead to a state, and the step costs the same for any number of paths.",
     mistakes={
         "There is a NaN: -inf minus -inf is none. Take torch.logsumexp, or a large negative number.":

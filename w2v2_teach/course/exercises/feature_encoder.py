@@ -1,8 +1,7 @@
 """Exercises of notebook 02: lengths, receptive fields, a normalization by hand, and a stack of one's own."""
 
-from __future__ import annotations
-
 import math
+from operator import mul
 from typing import Any
 
 import torch
@@ -50,19 +49,6 @@ def field_and_hop(kernels: Layers, strides: Layers, dilations: Layers) -> tuple[
     return field, hop
 
 
-def _stride_first(kernels: Layers, strides: Layers, dilations: Layers) -> tuple[int, int]:
-    field = hop = 1
-    for kernel, stride, dilation in zip(kernels, strides, dilations, strict=True):
-        hop *= stride
-        field += (kernel - 1) * dilation * hop
-    return field, hop
-
-
-def _dilated_kernels(kernels: Layers, strides: Layers, dilations: Layers) -> tuple[int, int]:
-    wide = tuple(k * d for k, d in zip(kernels, dilations, strict=True))
-    return field_and_hop(wide, strides, (1,) * len(kernels))
-
-
 check_field_and_hop = Exercise(
     solution=field_and_hop,
     cases=lambda: [
@@ -77,8 +63,10 @@ check_field_and_hop = Exercise(
             lambda got, _k, s, _d: isinstance(got, tuple | list) and list(got[1:]) == [sum(s)] != [math.prod(s)],
         ),
         "The dilations are missing.": lambda kernels, strides, _: field_and_hop(kernels, strides, (1,) * len(kernels)),
-        "Widen the field with the hop before this layer's stride.": _stride_first,
-        "A kernel of k has k - 1 gaps, each of them d wide.": _dilated_kernels,
+        "Widen the field with the hop before this layer's stride.":
+            lambda kernels, strides, dilations: field_and_hop((1, *kernels), (*strides, 1), (1, *dilations)),
+        "A kernel of k has k - 1 gaps, each of them d wide.":
+            lambda k, strides, dilations: field_and_hop(tuple(map(mul, k, dilations)), strides, (1,) * len(k)),
     },
 )  # fmt: skip
 
@@ -115,17 +103,12 @@ check_frames_that_see = Exercise(
 )  # fmt: skip
 
 
-def normalize_channels(z: Tensor, eps: float) -> Tensor:
-    """The layer norm of z (B, C, T) over its channels, without learned weights."""
-    return F.layer_norm(z.transpose(1, 2), (z.shape[1],), eps=eps).transpose(1, 2)
-
-
 def _centered(z: Tensor) -> Tensor:
     return z - z.mean(1, keepdim=True)
 
 
 check_normalize_channels = Exercise(
-    solution=normalize_channels,
+    solution=lambda z, eps: F.layer_norm(z.transpose(1, 2), (z.shape[1],), eps=eps).transpose(1, 2),
     cases=lambda: [
         (3 * torch.randn(2, channels, frames) + 1, eps)
         for channels, frames, eps in ((2, 3, 1e-5), (whole(3, 9), whole(9, 16), 1e-5), (4, 6, 0.5))

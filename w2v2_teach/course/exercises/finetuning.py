@@ -1,7 +1,5 @@
 """Exercises of notebook 11: the trapezoid of learning rates, rates per layer, who learns when, word error rate."""
 
-from __future__ import annotations
-
 import jiwer
 import torch
 from torch import Tensor
@@ -22,18 +20,6 @@ def trapezoid(update: int, warmup: int, hold: int, updates: int, floor: float) -
     )
 
 
-def _first_without_a_step(update: int, warmup: int, hold: int, updates: int, floor: float) -> float:
-    if update < warmup:
-        return floor + (1 - floor) * update / warmup
-    return trapezoid(update, warmup, hold, updates, floor)
-
-
-def _falls_over_all(update: int, warmup: int, hold: int, updates: int, floor: float) -> float:
-    if update < warmup + hold:
-        return trapezoid(update, warmup, hold, updates, floor)
-    return floor + (1 - floor) * (updates - update) / updates
-
-
 def _trapezoid_case(warmup: int, hold: int, updates: int, floor: float) -> tuple[object, ...]:
     fall = warmup + hold
     places = {0, warmup // 2, warmup - 1, warmup, fall - 1, fall, (fall + updates) // 2, updates - 1}
@@ -49,13 +35,15 @@ check_trapezoid = Exercise(
     mistakes={
         NOT_A_NUMBER: lambda *case: torch.tensor(trapezoid(*case)),
         "Update 0 would be an update without a step: count from 1 in the warm-up, (update + 1) / warmup.":
-            _first_without_a_step,
+            lambda u, warmup, hold, updates, floor: floor + (1 - floor) * u / warmup if u < warmup
+            else trapezoid(u, warmup, hold, updates, floor),
         "The hold is missing: the rate stays at its peak for `hold` updates before it falls.":
             lambda u, warmup, _, updates, floor: trapezoid(u, warmup, 0, updates, floor),
         "`hold` counts from the end of the warm-up, not from update 0: the fall begins at warmup + hold.":
             lambda u, warmup, hold, updates, floor: trapezoid(u, warmup, max(hold - warmup, 0), updates, floor),
         "The rate jumps where the fall begins: it takes the updates that are left, updates − warmup − hold.":
-            _falls_over_all,
+            lambda u, warmup, hold, updates, floor: trapezoid(u, warmup, hold, updates, floor) if u < warmup + hold
+            else floor + (1 - floor) * (1 - u / updates),
         "The floor is missing: the rate begins and ends at floor · peak.":
             lambda u, warmup, hold, updates, _: trapezoid(u, warmup, hold, updates, 0.0),
         "The floor is added on top, so that the peak is too high: from floor to 1 it is only 1 − floor.":
@@ -97,17 +85,15 @@ def trained_layers(update: int, frozen: int, every: int, layers: int) -> int:
     return min(layers, 2 + (update - frozen) // every)
 
 
-def _trained_cases() -> list[tuple[int, ...]]:
-    return [
+check_trained_layers = Exercise(
+    solution=trained_layers,
+    cases=lambda: [
         (update, frozen, every, layers)
         for frozen, every, layers in ((100, 0, 6), (100, 50, 6), (10, 3, 4), (0, 0, 6), (0, 20, 5))
         for update in (0, frozen - 1, frozen, frozen + 1, frozen + every, frozen + 2 * every, frozen + 1_000)
         if update >= 0
-    ]
-
-
-check_trained_layers = Exercise(
-    solution=trained_layers, cases=_trained_cases, atol=0.5,
+    ],
+    atol=0.5,
     passed="Right: the head alone, then the rest: all at once, or one by one.",
     mistakes={
         "The head alone learns in the first `frozen` updates, and these are 0 to frozen - 1.":

@@ -1,7 +1,5 @@
 """Exercises of notebook 09: verticality, attention from class to class, rollout, taking a head away."""
 
-from __future__ import annotations
-
 import math
 from functools import reduce
 from typing import Any
@@ -9,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from w2v2_teach.analysis.attention import verticality
 from w2v2_teach.course.exercises import Answer, Exercise, Mistake, call, not_finite, rounds, whole
 
 
@@ -18,11 +17,6 @@ def _maps(*shape: int) -> Tensor:
 
 def _entropy(p: Tensor) -> Tensor:
     return -torch.xlogy(p, p).sum(dim=-1)
-
-
-def verticality(attention: Tensor) -> Tensor:
-    """Minus the entropy of the mean query of attention (H, T, T), in nats: (H,)."""
-    return -_entropy(attention.mean(dim=1))
 
 
 def _map_cases() -> list[tuple[Tensor]]:
@@ -101,13 +95,8 @@ def rollout(attentions: Tensor) -> Tensor:
     return _product(_steps(attentions))
 
 
-def _rollout_case() -> tuple[Tensor]:
-    layers, frames = whole(2, 5), whole(4, 8)
-    return (_maps(layers, whole(2, 4), frames, frames),)
-
-
 check_rollout = Exercise(
-    solution=rollout, cases=rounds(_rollout_case),
+    solution=rollout, cases=rounds(lambda: (_maps(whole(2, 5), whole(2, 4), T := whole(4, 8), T),)),
     passed="Right: later layers stand on the left, because they read what the earlier ones have mixed.",
     hint="Average the heads, 0.5 A + 0.5 I per layer, then the matrix product, last layer leftmost.",
     mistakes={

@@ -1,7 +1,5 @@
 """Exercises of notebook 04: the mask vector, p for a wanted share, the longest stretch, spans that do not overlap."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from typing import Any
@@ -110,16 +108,8 @@ def separate_spans(T: int, M: int, n: int) -> Tensor:
 
 
 def _overlapping(T: int, M: int, n: int) -> Tensor:
-    mask = torch.zeros(T, dtype=torch.bool)
-    for start in torch.randperm(T - M + 1)[:n].tolist():
-        mask[start : start + M] = True
-    return mask
-
-
-def _single_frames(T: int, M: int, n: int) -> Tensor:
-    mask = torch.zeros(T, dtype=torch.bool)
-    mask[torch.randperm(T)[: n * M]] = True
-    return mask
+    since = torch.arange(T)[:, None] - torch.randperm(T - M + 1)[:n]  # (T, n) frames since each span's start
+    return ((since >= 0) & (since < M)).any(dim=1)
 
 
 def _redrawn(unless: Callable[[Tensor, int], Any]) -> Answer:
@@ -131,10 +121,6 @@ def _redrawn(unless: Callable[[Tensor, int], Any]) -> Answer:
         return mask
 
     return separate_spans_where_it_holds
-
-
-def _masks(answer: Answer, T: int, M: int, n: int, draws: int) -> list[Any]:
-    return [call(answer, T, M, n) for _ in range(draws)]
 
 
 def _any(sign: Callable[..., Any]) -> Callable[..., bool]:
@@ -149,8 +135,8 @@ def _of_many(sign: Callable[[set[str]], bool]) -> Callable[..., bool]:
 
 check_separate_spans = Exercise(
     solution=separate_spans,
-    cases=lambda: [(21, 4, 2, 10), (31, 5, 3, 10), (9, 1, 4, 10), (12, 7, 1, 10), (7, 2, 2, 400)], run=_masks,
-    one_result=False,
+    cases=lambda: [(21, 4, 2, 10), (31, 5, 3, 10), (9, 1, 4, 10), (12, 7, 1, 10), (7, 2, 2, 400)],
+    run=lambda answer, T, M, n, draws: [call(answer, T, M, n) for _ in range(draws)], one_result=False,
     passed="Right: every span stands alone, and p·M is what you get.",
     mistakes={
         "A tensor of T bools is wanted.":
@@ -164,8 +150,10 @@ check_separate_spans = Exercise(
             Mistake(_overlapping, _any(lambda mask, _, M, n: mask.sum() < n * M)),
         "More than n·M frames are hidden.":
             Mistake(lambda T, M, n: separate_spans(T, M, n + 1), _any(lambda mask, _, M, n: mask.sum() > n * M)),
-        "Your mask has a torn span; each must be M frames on end.":
-            Mistake(_single_frames, _any(lambda mask, _, M, __: any(length % M for length in _stretches(mask)))),
+        "Your mask has a torn span; each must be M frames on end.": Mistake(
+            lambda T, M, n: torch.randperm(T) < n * M,
+            _any(lambda mask, _, M, __: any(length % M for length in _stretches(mask))),
+        ),
         "Every call gives the same mask: draw the places at random.":
             Mistake(lambda T, M, n: torch.arange(T) < n * M, _of_many(lambda found: len(found) == 1)),
         "The last frame is never hidden: the last place for a span of M frames is T − M.": Mistake(

@@ -1,7 +1,5 @@
 """Exercises of notebook 13: the causal mask, causal convolution, how often a code repeats, the next token's cost."""
 
-from __future__ import annotations
-
 import math
 
 import torch
@@ -93,13 +91,9 @@ def next_token_cost(logits: Tensor, codes: Tensor) -> Tensor:
     return F.cross_entropy(logits[:-1], codes[1:])
 
 
-def _tokens_case() -> tuple[Tensor, Tensor]:
-    T, V = whole(5, 12), whole(3, 9)
-    return 2 * torch.randn(T, V), torch.randint(0, V, (T,))
-
-
 check_next_token_cost = Exercise(
-    solution=next_token_cost, cases=rounds(_tokens_case),
+    solution=next_token_cost,
+    cases=rounds(lambda: (2 * torch.randn(T := whole(5, 12), V := whole(3, 9)), torch.randint(0, V, (T,)))),
     passed="Right: the logits of frame t are held against the code of frame t + 1.",
     hint="−log softmax(logits[t])[codes[t + 1]], averaged over t = 0 … T − 2.",
     mistakes={

@@ -1,9 +1,8 @@
 """Exercises of notebook 07: learning rate, accumulation, the end of the plateau, passes over the data, diagnosis."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
+from functools import reduce
 from typing import Any
 
 import torch
@@ -61,25 +60,9 @@ check_rate = Exercise(
 )  # fmt: skip
 
 
-def accumulate(gradients: Tensor, counts: Tensor) -> Tensor:
-    """The gradient (P,) of the mean over all frames, from the means (m, P) of micro-batches with counts (m,) frames."""
-    return (gradients * counts[:, None]).sum(0) / counts.sum()
-
-
-def _divided_after_each(gradients: Tensor, counts: Tensor) -> Tensor:
-    gathered = torch.zeros_like(gradients[0])
-    for gradient, count in zip(gradients, counts, strict=True):
-        gathered = (gathered + gradient * count) / count
-    return gathered
-
-
-def _gradients_case() -> tuple[Tensor, Tensor]:
-    m = whole(2, 5)
-    return torch.randn(m, 6), torch.randint(5, 300, (m,))
-
-
 check_accumulate = Exercise(
-    solution=accumulate, cases=rounds(_gradients_case),
+    solution=lambda gradients, counts: (gradients * counts[:, None]).sum(0) / counts.sum(),  # (m, P), (m,) → (P,)
+    cases=rounds(lambda: (torch.randn(m := whole(2, 5), 6), torch.randint(5, 300, (m,)))),
     passed="Right: every masked frame counts once, in whichever micro-batch it came.",
     hint="Mean times count gives a sum; add the sums up; divide by all counts together.",
     mistakes={
@@ -89,7 +72,8 @@ check_accumulate = Exercise(
         "These are gradients of means already; dividing each by its count again makes them tiny.":
             lambda g, n: (g / n[:, None]).sum(0),
         "This is the gradient of the sum; divide by the total number of frames.": lambda g, n: (g * n[:, None]).sum(0),
-        "What was gathered before is divided again and again: divide once, at the end.": _divided_after_each,
+        "What was gathered before is divided again and again: divide once, at the end.":
+            lambda g, n: reduce(lambda gathered, part: gathered / part[1] + part[0], zip(g, n, strict=True), 0),
         "The weights are upside down: more frames, more weight.": lambda g, n: (g / n[:, None]).sum(0) / (1 / n).sum(),
     },
 )  # fmt: skip

@@ -1,7 +1,5 @@
 """Exercises of notebook 05: Gumbel softmax, straight-through, prob perplexity, product look-up, expected entries."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch
@@ -9,6 +7,7 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from w2v2_teach.course.exercises import Answer, Exercise, Mistake, call, not_finite, rounds, same, whole
+from w2v2_teach.quantizer import gumbel_noise
 
 
 def gumbel_softmax(logits: Tensor, noise: Tensor, tau: float) -> Tensor:
@@ -16,13 +15,11 @@ def gumbel_softmax(logits: Tensor, noise: Tensor, tau: float) -> Tensor:
     return ((logits + noise) / tau).softmax(1)
 
 
-def _logits_case(tau: float) -> tuple[Tensor, Tensor, float]:
-    shape = whole(3, 6), whole(3, 7)
-    return 2 * torch.randn(shape), -torch.empty(shape).exponential_().log(), tau
-
-
 check_gumbel_softmax = Exercise(
-    solution=gumbel_softmax, cases=lambda: [_logits_case(tau) for tau in (2.0, 1.0, 0.5, 0.1)],
+    solution=gumbel_softmax,
+    cases=lambda: [
+        (logits := 2 * torch.randn(whole(3, 6), whole(3, 7)), gumbel_noise(logits), tau) for tau in (2.0, 1.0, 0.5, 0.1)
+    ],
     passed="Right: noise first, then temperature, then softmax, each frame by itself.",
     hint="softmax((logits + noise) / τ).",
     mistakes={
@@ -104,11 +101,6 @@ def prob_perplexity(logits: Tensor) -> Tensor:
     return _perplexities(logits.softmax(2).mean(0)).sum()
 
 
-def _naive_perplexity(logits: Tensor) -> Tensor:
-    p = logits.softmax(2).mean(0)
-    return (-(p * p.log()).sum(1)).exp().sum()
-
-
 def _codebooks_case(frames: int, groups: int, size: int, scale: float) -> tuple[Tensor]:
     logits = scale * torch.randn(frames, groups, size)
     if scale > 100:
@@ -126,7 +118,7 @@ check_prob_perplexity = Exercise(
     mistakes={
         "Your result is NaN: an entry had probability 0, and 0 · log 0 is undefined to torch. Its limit is 0; "
         "`torch.xlogy(p, p)` or `torch.special.entr(p)` know that.":
-            Mistake(_naive_perplexity, not_finite),
+            Mistake(lambda x: (-((p := x.softmax(2).mean(0)) * p.log()).sum(1)).exp().sum(), not_finite),
         "This is the mean of the frames' perplexities. Average the distributions first: one frame that is sure of "
         "itself says nothing about how many entries all frames use.":
             lambda x: _perplexities(x.softmax(2)).sum(1).mean(),
@@ -155,13 +147,11 @@ def look_up(codes: Tensor, codebooks: Tensor) -> Tensor:
     return torch.cat(_entries(codes, codebooks), dim=1)
 
 
-def _look_up_case(groups: int) -> tuple[Tensor, Tensor]:
-    frames, size, width = whole(4, 8), whole(4, 8), whole(4, 8)
-    return torch.randint(size, (frames, groups)), torch.randn(groups, size, width)
-
-
 check_look_up = Exercise(
-    solution=look_up, cases=lambda: [_look_up_case(groups) for groups in (2, 3, 2, 4)],
+    solution=look_up,
+    cases=lambda: [
+        (torch.randint(V := whole(4, 8), (whole(4, 8), G)), torch.randn(G, V, whole(4, 8))) for G in (2, 3, 2, 4)
+    ],
     passed="Right: each choice from its own codebook, joined in order.",
     mistakes={
         "Every choice was looked up in the first codebook; choice g belongs to codebook g.":

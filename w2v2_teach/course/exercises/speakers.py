@@ -1,7 +1,5 @@
 """Exercises of notebook 12: a margin on an angle, pooling, both errors of a threshold, a mixture of layers."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 from torch.nn.functional import one_hot

@@ -1,7 +1,5 @@
 """Exercises of notebook 01: aliases, attention masks, statistics behind a mask, and noise at a chosen level."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 
@@ -65,10 +63,6 @@ def _centered(x: Tensor, mask: Tensor) -> Tensor:
     return x - _masked_mean(x, mask)  # (B, L)
 
 
-def _scaled(x: Tensor, mask: Tensor) -> Tensor:
-    return _centered(x, mask) / (_masked_mean(_centered(x, mask).square(), mask) + 1e-7).sqrt()
-
-
 def masked_normalize(x: Tensor, mask: Tensor) -> Tensor:
     """Each row of a padded batch x (B, L), normalized by the statistics of its audio alone, as pad_batch does."""
     return pad_batch([row[audio.bool()] for row, audio in zip(x, mask, strict=True)])[0]
@@ -105,7 +99,8 @@ check_masked_normalize = Exercise(
     passed="Right: the same rows as pad_batch makes, whatever hides in the padding.",
     hint="Sum over the 1s of the mask, row by row: first for the mean, then the squared distances.",
     mistakes={
-        "The audio is right, the padding is not: set it back to zero.": _scaled,
+        "The audio is right, the padding is not: set it back to zero.":
+            lambda x, mask: _centered(x, mask) / (_masked_mean(_centered(x, mask).square(), mask) + 1e-7).sqrt(),
         "Your mean and variance run over the padding as well: divide by the number of 1s, not by L.":
             _on_audio(lambda x, _: torch.stack([normalize(row) for row in x])),
         "The mean is right; the variance runs over the padding as well.":

@@ -1,7 +1,5 @@
 """Exercises of notebook 00: frames, chance, the contrastive game, bits, shapes."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from typing import Any

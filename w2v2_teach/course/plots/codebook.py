@@ -1,7 +1,5 @@
 """Figures of what codes stand for: how they are used, the phones they mean, and what else they tell."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -14,7 +12,7 @@ from scipy.cluster.hierarchy import dendrogram
 from w2v2_teach.course.plots.explorers import KINDS
 from w2v2_teach.course.plots.pretraining import INK, Records, column, draw_guessing
 from w2v2_teach.course.plots.speech import STEPS
-from w2v2_teach.course.plots.style import COLORS, LINES
+from w2v2_teach.course.plots.style import COLORS, LINES, draw_lines, subplots, ticks_at, titled, without_lines
 
 CLASS_COLORS = {kind: KINDS[kind] for kind in ("vowel", "liquid/glide", "nasal", "stop", "fricative", "silence")}
 RARE = "#CFCFCF"  # drawn over columns with too few frames to believe
@@ -23,15 +21,15 @@ RARE = "#CFCFCF"  # drawn over columns with too few frames to believe
 def toy_tables(panels: Mapping[str, tuple[np.ndarray, Sequence[str]]], phones: Sequence[str]) -> Figure:
     """Small tables of counts (phones, codes), a number in each cell: title → (counts, names of the codes)."""
     widths = [counts.shape[1] for counts, _ in panels.values()]
-    figure = Figure(figsize=(2 + 0.95 * sum(widths), 4), layout="constrained")
-    axes = figure.subplots(1, len(panels), width_ratios=widths)
+    figure, axes = subplots(2 + 0.95 * sum(widths), 4, columns=len(panels), width_ratios=widths)
     most = max(counts.max() for counts, _ in panels.values())
-    for ax, (title, (counts, codes)) in zip(axes, panels.items(), strict=True):
+    for ax, (counts, codes) in titled(axes, panels):
         ax.imshow(counts, cmap="Blues", vmin=0, vmax=1.6 * most)
         for (row, place), count in np.ndenumerate(counts):
             ax.text(place, row, count, ha="center", va="center", fontsize=17, color="black" if count else "#AAAAAA")
-        ax.set(title=title, xticks=range(len(codes)), xticklabels=codes, yticks=range(len(phones)), xlabel="code")
-        ax.set_yticklabels(phones)
+        ax.set_xticks(range(len(codes)), codes)
+        ax.set_yticks(range(len(phones)), phones)
+        ax.set_xlabel("code")
         ax.tick_params(length=0)
     axes[0].set_ylabel("phone")
     return figure
@@ -39,13 +37,10 @@ def toy_tables(panels: Mapping[str, tuple[np.ndarray, Sequence[str]]], phones: S
 
 def chance(entries: Sequence[int], curves: Mapping[str, Sequence[float]]) -> Figure:
     """PNMI of codes that are drawn at random, over the number of entries: name → values."""
-    figure = Figure(figsize=(10, 4.3), layout="constrained")
-    ax = figure.subplots()
-    for (name, values), (color, dash, marker) in zip(curves.items(), LINES, strict=False):
-        ax.plot(entries, values, dash, color=color, marker=marker, markersize=8, linewidth=2.5, label=name)
+    figure, ax = subplots(10, 4.3)
+    draw_lines(ax, curves, entries, markersize=8, linewidth=2.5)
     ax.set(title="Codes thrown by dice", xlabel="different codes", ylabel="PNMI", xscale="log", ylim=(0, 1.05))
-    ax.set_xticks(entries, [f"{n:,}" for n in entries])
-    ax.minorticks_off()
+    ticks_at(ax, entries, ",")
     ax.legend(loc="upper left", title="frames")
     return figure
 
@@ -53,9 +48,7 @@ def chance(entries: Sequence[int], curves: Mapping[str, Sequence[float]]) -> Fig
 def usage(books: np.ndarray, pairs: np.ndarray) -> Figure:
     """How often each entry is chosen, a panel a codebook, most used first; right: how often each pair is.
 
-    Args:
-        books: (2, V) counts.
-        pairs: (V, V) counts, first codebook downwards.
+    `books` (2, V) and `pairs` (V, V), first codebook downwards, are counts.
     """
     figure = Figure(figsize=(13, 5.4), layout="constrained")
     left, right = figure.subfigures(1, 2, width_ratios=(1.15, 1))
@@ -78,13 +71,9 @@ def usage(books: np.ndarray, pairs: np.ndarray) -> Figure:
 
 def sharpening(records: Records, entries: int, marks: Mapping[int, float]) -> Figure:
     """A training's log: code perplexity and, on unheard speakers, PNMI; `marks` are PNMIs measured here, by update."""
-    figure = Figure(figsize=(13, 4.4), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    looks = {
-        "training, masked frames": ("code_perplexity", LINES[0]),
-        "dev, all frames": ("dev_usage_perplexity", LINES[1]),
-    }
-    for label, (name, (color, dash, _)) in looks.items():
+    figure, (left, right) = subplots(13, 4.4, columns=2)
+    metrics = {"training, masked frames": "code_perplexity", "dev, all frames": "dev_usage_perplexity"}
+    for (label, name), (color, dash, _) in zip(metrics.items(), LINES, strict=False):
         left.plot(*column(records, name), dash, color=color, linewidth=2, label=label)
     draw_guessing(left, entries, f"all entries alike: {entries}")
     left.set(title="Code perplexity", ylabel="entries in use", ylim=(0, 1.15 * entries))
@@ -109,8 +98,7 @@ def phones_given_codes(p: np.ndarray, counts: np.ndarray, phones: Sequence[str],
     Columns with fewer than `least` frames stand at the right, grayed: too few to believe what they say. Unused codes
     are left out.
     """
-    figure = Figure(figsize=(13, 9.6), layout="constrained")
-    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(5, 1))
+    figure, (above, below) = subplots(13, 9.6, rows=2, sharex=True, height_ratios=(5, 1))
     used = np.flatnonzero(counts.sum(axis=0))
     order = used[by_likeliest_phone(p[:, used])]
     rare = counts[:, order].sum(axis=0) < least
@@ -137,12 +125,11 @@ def phones_given_codes(p: np.ndarray, counts: np.ndarray, phones: Sequence[str],
 
 def tables(panels: Mapping[str, np.ndarray], phones: Sequence[str]) -> Figure:
     """P(phone | code) of several models side by side, each with its own order of codes: title → (phones, codes)."""
-    figure = Figure(figsize=(3.9 * len(panels), 8.2), layout="constrained")
-    axes = figure.subplots(1, len(panels), sharey=True)
-    for ax, (title, p) in zip(axes, panels.items(), strict=True):
+    figure, axes = subplots(3.9 * len(panels), 8.2, columns=len(panels), sharey=True)
+    for ax, p in titled(axes, panels):
         used = np.nansum(p, axis=0) > 0
         image = ax.imshow(p[:, used][:, by_likeliest_phone(p[:, used])], vmin=0, vmax=1)
-        ax.set(title=title, xticks=[], xlabel="codes, sorted")
+        ax.set(xticks=[], xlabel="codes, sorted")
         ax.tick_params(length=0)
     axes[0].set_yticks(range(len(phones)), phones, fontsize=12)
     figure.colorbar(image, ax=axes, label="P(phone | code)", pad=0.01, aspect=40)
@@ -152,13 +139,10 @@ def tables(panels: Mapping[str, np.ndarray], phones: Sequence[str]) -> Figure:
 def effective_numbers(codes: Sequence[float], phones: Mapping[str, float], classes: Mapping[str, str]) -> Figure:
     """Left: how many phones each code stands for, in effect; right: how many codes each phone is spread over.
 
-    Args:
-        codes: exp of the entropy of P(phone | code), one a code.
-        phones: label → exp of the entropy of P(code | phone).
-        classes: label → its class.
+    `codes` are exp of the entropy of P(phone | code), one a code; `phones` is label → exp of the entropy of P(code |
+    phone), `classes` label → its class.
     """
-    figure = Figure(figsize=(13, 4.8), layout="constrained")
-    left, right = figure.subplots(1, 2, width_ratios=(1, 2.1))
+    figure, (left, right) = subplots(13, 4.8, columns=2, width_ratios=(1, 2.1))
     left.hist(codes, np.arange(1, np.ceil(max(codes)) + 1), color=COLORS["q"], edgecolor="white")
     left.set(title="A code stands for …", xlabel="phones, in effect", ylabel="codes")
     names = sorted(phones, key=phones.__getitem__)
@@ -173,14 +157,10 @@ def effective_numbers(codes: Sequence[float], phones: Mapping[str, float], class
 def shared_codes(overlap: np.ndarray, tree: np.ndarray, phones: Sequence[str], classes: Mapping[str, str]) -> Figure:
     """How much of their codes two phones share (phones, phones), and the tree of those that share most.
 
-    Args:
-        overlap: between 0, no code in common, and 1.
-        tree: what `scipy.cluster.hierarchy.linkage` made of 1 - overlap.
-        phones: the labels of the rows.
-        classes: label → its class, by which the labels are colored.
+    `overlap` lies between 0, no code in common, and 1; `tree` is what `scipy.cluster.hierarchy.linkage` made of 1 -
+    overlap; `classes`, label → its class, color the labels.
     """
-    figure = Figure(figsize=(13, 8.8), layout="constrained")
-    left, right = figure.subplots(1, 2, width_ratios=(1, 2.3))
+    figure, (left, right) = subplots(13, 8.8, columns=2, width_ratios=(1, 2.3))
     drawn = dendrogram(
         tree, orientation="left", ax=left, labels=phones, color_threshold=0, above_threshold_color="#444444"
     )
@@ -209,13 +189,12 @@ def _class_handles() -> list[Patch]:
 def code_strings(rows: Mapping[str, tuple[np.ndarray, Sequence[str]]], meant: Sequence[Sequence[str]]) -> Figure:
     """The same word several times, a box a frame: the code of each codebook, colored by the class it usually means.
 
-    Args:
-        rows: name → codes (T, G) and what is being said in each frame (T,).
-        meant: (G, V) the class of the likeliest phone of each entry.
+    `rows` is name → codes (T, G) and what is being said in each frame (T,); `meant` (G, V) the class of the likeliest
+    phone of each entry.
     """
     longest = max(len(codes) for codes, _ in rows.values())
-    figure = Figure(figsize=(max(11, 0.36 * longest + 2), 1.35 * len(rows) + 1), layout="constrained")
-    for ax, (name, (codes, phones)) in zip(figure.subplots(len(rows), 1, sharex=True), rows.items(), strict=True):
+    figure, axes = subplots(max(11, 0.36 * longest + 2), 1.35 * len(rows) + 1, rows=len(rows), sharex=True)
+    for ax, (name, (codes, phones)) in zip(axes, rows.items(), strict=True):
         for t, frame in enumerate(codes):
             for g, code in enumerate(frame):
                 color = CLASS_COLORS[meant[g][code]]
@@ -227,8 +206,7 @@ def code_strings(rows: Mapping[str, tuple[np.ndarray, Sequence[str]]], meant: Se
             ax.text((start + end) / 2, -0.42, phones[start], ha="center", va="center", fontsize=13)
         ax.set(xlim=(0, longest), ylim=(2, -0.9), xticks=[], yticks=(0.5, 1.5), yticklabels=("book 1", "book 2"))
         ax.set_ylabel(name, rotation=0, ha="right", va="center", labelpad=14)
-        ax.spines[:].set_visible(False)
-        ax.tick_params(length=0)
+        without_lines(ax)
     figure.legend(handles=_class_handles(), loc="outside lower center", ncols=len(CLASS_COLORS))
     return figure
 
@@ -238,8 +216,7 @@ def whose_codes(shares: np.ndarray, speakers: Sequence[str], bars: Mapping[str, 
 
     `bars`: what is asked for → nats that the codes tell of it, nats that as many shuffled codes tell, nats there are.
     """
-    figure = Figure(figsize=(13, 4.8), layout="constrained")
-    left, right = figure.subplots(1, 2, width_ratios=(1.6, 1))
+    figure, (left, right) = subplots(13, 4.8, columns=2, width_ratios=(1.6, 1))
     bottom = np.zeros(shares.shape[1])
     order = np.lexsort((-shares.max(axis=0), shares.argmax(axis=0)))
     looks = zip([COLORS[k] for k in ("c", "z", "q", "loss")], ("", "//", "..", "xx"), strict=True)
@@ -256,25 +233,22 @@ def whose_codes(shares: np.ndarray, speakers: Sequence[str], bars: Mapping[str, 
 
 
 def _draw_nats(ax: Axes, bars: Mapping[str, tuple[float, float, float]]) -> None:
-    for place, (told, by_chance, there) in enumerate(bars.values()):
-        ax.bar(place, there, 0.7, color="white", edgecolor="black", label="there is" if place == 0 else None)
-        ax.bar(place, told, 0.7, color=COLORS["q"], label="codes tell" if place == 0 else None)
-        ax.bar(place, by_chance, 0.7, color="black", label="shuffled codes tell" if place == 0 else None)
-        ax.text(place, there + 0.05, f"{told:.2f} of {there:.2f}", ha="center", fontsize=14)
-    ax.set(title="What a pair of codes tells", ylabel="nats", xticks=range(len(bars)), xticklabels=bars)
-    ax.set_ylim(0, 1.45 * max(there for _, _, there in bars.values()))
+    names, (told, by_chance, there) = list(bars), zip(*bars.values(), strict=True)
+    ax.bar(names, there, 0.7, color="white", edgecolor="black", label="there is")
+    ax.bar(names, told, 0.7, color=COLORS["q"], label="codes tell")
+    ax.bar(names, by_chance, 0.7, color="black", label="shuffled codes tell")
+    for place, (some, most) in enumerate(zip(told, there, strict=True)):
+        ax.text(place, most + 0.05, f"{some:.2f} of {most:.2f}", ha="center", fontsize=14)
+    ax.set(title="What a pair of codes tells", ylabel="nats", ylim=(0, 1.45 * max(there)))
     ax.legend(loc="upper right")
 
 
 def lengths(curves: Mapping[str, np.ndarray], hop: float) -> Figure:
     """How long codes and phones last, as the share that lasts longer than so many seconds: name → lengths (n,) in s."""
-    figure = Figure(figsize=(10.5, 4.4), layout="constrained")
-    ax = figure.subplots()
+    figure, ax = subplots(10.5, 4.4)
     seconds = np.arange(0, 13) * hop
-    looks = [*LINES, ("black", ":", "D")]
-    for (name, values), (color, dash, marker) in zip(curves.items(), looks, strict=False):
-        longer = [100 * np.mean(values > s + 1e-6) for s in seconds]
-        ax.plot(1000 * seconds, longer, dash, color=color, marker=marker, markersize=7, linewidth=2.5, label=name)
+    longer = {name: [100 * np.mean(values > s + 1e-6) for s in seconds] for name, values in curves.items()}
+    draw_lines(ax, longer, 1000 * seconds, markersize=7, linewidth=2.5)
     ax.set(title="How many last longer than …", xlabel="time (ms)", ylabel="share (%)", ylim=(0, 103))
     ax.set_xlim(0, 1000 * seconds[-1])
     ax.legend(loc="upper right")
@@ -283,14 +257,10 @@ def lengths(curves: Mapping[str, np.ndarray], hop: float) -> Figure:
 
 def dying(entries: Sequence[int], measures: Mapping[str, Sequence[float]]) -> Figure:
     """What each measure says when only so many entries of each codebook are left: name → values in [0, 1]."""
-    figure = Figure(figsize=(10.5, 4.6), layout="constrained")
-    ax = figure.subplots()
-    looks = [*LINES, ("black", ":", "D")]
-    for (name, values), (color, dash, marker) in zip(measures.items(), looks, strict=False):
-        ax.plot(entries, values, dash, color=color, marker=marker, markersize=8, linewidth=2.5, label=name)
+    figure, ax = subplots(10.5, 4.6)
+    draw_lines(ax, measures, entries, markersize=8, linewidth=2.5)
     ax.set(title="A codebook dies", xlabel="entries left in each codebook", xscale="log", ylim=(0, 1.05))
-    ax.set_xticks(entries, entries)
-    ax.minorticks_off()
+    ticks_at(ax, entries)
     ax.invert_xaxis()
     ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1))
     return figure

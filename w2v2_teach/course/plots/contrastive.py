@@ -6,8 +6,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from w2v2_teach.course.plots.pretraining import Records, clinic
 from w2v2_teach.course.plots.speech import STEPS
-from w2v2_teach.course.plots.style import COLORS, DIVERGING, LINES
+from w2v2_teach.course.plots.style import COLORS, DIVERGING, LINES, draw_circle, draw_lines, subplots, ticks_at, titled
 from w2v2_teach.speech.intervals import Interval
 
 ORANGE, GREEN = "#A34700", "#006B4E"  # darker than in the palette, for text and thin lines
@@ -16,11 +17,8 @@ ORANGE, GREEN = "#A34700", "#006B4E"  # darker than in the palette, for text and
 def game(power_db: np.ndarray, duration: float, gap: tuple[float, float], patches: Mapping[str, np.ndarray]) -> Figure:
     """What surrounds a hidden stretch of speech, and candidates for it, on one scale of time and of loudness.
 
-    Args:
-        power_db: (frequencies up to 8 kHz, columns) of the whole utterance.
-        duration: of that, in seconds.
-        gap: start and end of what is hidden, in seconds.
-        patches: name → (frequencies, columns), as long as the gap.
+    `power_db` (frequencies up to 8 kHz, columns) is the whole utterance, `duration` seconds long, `gap` where the
+    hidden stretch starts and ends (s); `patches` is name → (frequencies, columns), as long as the gap.
     """
     figure = Figure(figsize=(11, 6.6), layout="constrained")
     figure.get_layout_engine().set(hspace=0.06, wspace=0.05)
@@ -33,28 +31,25 @@ def game(power_db: np.ndarray, duration: float, gap: tuple[float, float], patche
     around = 2 * (gap[1] - gap[0])
     ax.set(xlim=(gap[0] - around, gap[1] + around), ylim=(0, 5), title="One stretch is hidden …")
     ax.set(xlabel="time (s)", ylabel="frequency (kHz)")
-    milliseconds = 1000 * (gap[1] - gap[0])
-    for ax, (name, patch) in zip(bottom.subplots(1, len(patches), sharey=True), patches.items(), strict=True):
-        ax.imshow(patch, extent=(0, milliseconds, 0, 8), **scale)
-        ax.set(title=name, xlabel="time (ms)", ylim=(0, 5))
-        if name == next(iter(patches)):
-            ax.set_ylabel("frequency (kHz)")
+    axes = bottom.subplots(1, len(patches), sharey=True)
+    for ax, patch in titled(axes, patches):
+        ax.imshow(patch, extent=(0, 1000 * (gap[1] - gap[0]), 0, 8), **scale)
+        ax.set(xlabel="time (ms)", ylim=(0, 5))
+    axes[0].set_ylabel("frequency (kHz)")
     return figure
 
 
 def temperature(cosines: np.ndarray, shares: Mapping[str, np.ndarray]) -> Figure:
     """Cosines of a context with its candidates, the true one first, and what softmax makes of them: name → (K + 1,)."""
-    figure = Figure(figsize=(11, 3.8), layout="constrained")
-    axes = figure.subplots(1, 1 + len(shares))
+    figure, axes = subplots(11, 3.8, columns=1 + len(shares))
     names = ["true", *(f"other {k}" for k in range(1, len(cosines)))]
     colors = [COLORS["q"]] + [COLORS["muted"]] * (len(cosines) - 1)
-    for ax, (title, values) in zip(axes, {"cosine": cosines, **shares}.items(), strict=True):
+    for ax, values in titled(axes, {"cosine": cosines, **shares}):
         ax.bar(names, values, color=colors)
         ax.axhline(0, color="black", linewidth=0.8)
         for place, value in enumerate(values):
             text = f"{value:.2f}" if abs(value) >= 0.005 or value == 0 else f"{value:.0e}"
             ax.text(place, max(value, 0) + 0.03, text.replace("-", "−"), ha="center", va="bottom", fontsize=13)
-        ax.set_title(title)
         ax.set(ylim=(-1.1, 1.25), ylabel="cosine") if ax is axes[0] else ax.set(ylim=(0, 1.15), ylabel="probability")
     return figure
 
@@ -63,9 +58,7 @@ def loss_range(
     kappas: np.ndarray, bounds: tuple[np.ndarray, np.ndarray], K: int, chances: Mapping[str, tuple[int, float]]
 ) -> Figure:
     """What a frame's loss can be over κ, lowest and highest, in nats; and the chance level: name → (K, nats)."""
-    figure = Figure(figsize=(12, 4.6), layout="constrained")
-    figure.get_layout_engine().set(wspace=0.06)
-    left, right = figure.subplots(1, 2)
+    figure, (left, right) = subplots(12, 4.6, columns=2, wspace=0.06)
     lowest, highest = bounds
     left.fill_between(kappas, lowest, highest, color=COLORS["loss"], alpha=0.25)
     left.plot(kappas, lowest, color=COLORS["c"], linewidth=2.5)
@@ -76,11 +69,8 @@ def loss_range(
     left.text(1.1, 0.2, "best case", fontsize=13, color=COLORS["c"], ha="right")
     left.text(1.1, 9.3, "worst case", fontsize=13, color="#555555", ha="right")
     left.set(xscale="log", xlabel="temperature κ", ylabel="loss of a frame (nats)", ylim=(-0.3, 12))
-    left.set_xlim(kappas[0], kappas[-1])
-    left.set(
-        title=f"What the loss can be, K = {K}", xticks=[0.03, 0.1, 0.3, 1], xticklabels=["0.03", "0.1", "0.3", "1"]
-    )
-    left.minorticks_off()
+    left.set(xlim=(kappas[0], kappas[-1]), title=f"What the loss can be, K = {K}")
+    ticks_at(left, (0.03, 0.1, 0.3, 1))
 
     counts = np.arange(1, 121)
     right.plot(counts, np.log(counts + 1), color=COLORS["lit"], linestyle="--", linewidth=2)
@@ -93,18 +83,16 @@ def loss_range(
     return figure
 
 
-def _draw_circle(ax: Axes, target: float, negatives: np.ndarray, sizes: np.ndarray) -> None:
+def _draw_candidates(ax: Axes, target: float, negatives: np.ndarray, sizes: np.ndarray) -> None:
     """The unit circle with the true target and the distractors, by angle in degrees; sizes (K + 1,) in points²."""
-    around = np.linspace(0, 2 * np.pi, 200)
-    ax.plot(np.cos(around), np.sin(around), color=COLORS["muted"], linewidth=1, zorder=1)
+    draw_circle(ax)
     x, y = np.cos(np.radians(negatives)), np.sin(np.radians(negatives))
     ax.scatter(x, y, s=sizes[1:], color=COLORS["lit"], marker="s", edgecolor="white", zorder=3)
     x, y = np.cos(np.radians(target)), np.sin(np.radians(target))
     ax.scatter(x, y, s=sizes[0], color=COLORS["q"], edgecolor="white", zorder=4)
     ax.plot([], [], "o", color=COLORS["q"], markersize=11, label="true target")
     ax.plot([], [], "s", color=COLORS["lit"], markersize=10, label="distractors")
-    ax.set(aspect="equal", xlim=(-1.5, 1.5), ylim=(-1.5, 1.5), xticks=[], yticks=[])
-    ax.spines[:].set_visible(False)
+    ax.set(xlim=(-1.5, 1.5), ylim=(-1.5, 1.5))
 
 
 def pull(
@@ -118,17 +106,12 @@ def pull(
 ) -> Figure:
     """Where a context on the circle is pulled, and its loss over the angle.
 
-    Args:
-        target: angle of the true target, in degrees.
-        negatives: (K,) angles of the distractors.
-        places: (P,) angles at which an arrow starts.
-        push: (P,) how strongly the context is pulled there; positive: against the clock.
-        angles: (A,) of the context, for the curves.
-        curves: name → loss (A,) in nats.
+    All angles are in degrees: of the true target, of the distractors (K,), of the places (P,) where an arrow starts,
+    and (A,) of the curves, name → loss (A,) in nats. `push` (P,) is how strongly the context is pulled; positive:
+    against the clock.
     """
-    figure = Figure(figsize=(12, 5), layout="constrained")
-    left, right = figure.subplots(1, 2, width_ratios=(1, 1.3))
-    _draw_circle(left, target, negatives, np.full(len(negatives) + 1, 170.0))
+    figure, (left, right) = subplots(12, 5, columns=2, width_ratios=(1, 1.3))
+    _draw_candidates(left, target, negatives, np.full(len(negatives) + 1, 170.0))
     theta = np.radians(places)
     length = 0.4 * push / np.abs(push).max()
     left.quiver(
@@ -160,8 +143,7 @@ def _draw_angle_axis(ax: Axes, target: float, negatives: np.ndarray, chance: flo
 
 def more_distractors(angles: np.ndarray, curves: Mapping[str, tuple[np.ndarray, float]]) -> Figure:
     """Loss over the angle between context and target for several K: name → (loss (A,), level of a guess), in nats."""
-    figure = Figure(figsize=(10, 4.4), layout="constrained")
-    ax = figure.subplots()
+    figure, ax = subplots(10, 4.4)
     for (name, (values, chance)), (color, line, _) in zip(curves.items(), LINES, strict=False):
         ax.plot(angles, values, line, color=color, linewidth=2.5, label=name)
         ax.axhline(chance, color=color, linestyle=line, linewidth=1, alpha=0.6)
@@ -177,17 +159,11 @@ def on_the_circle(
 ) -> Figure:
     """One context among its candidates, each as large as its probability, and the loss over the context's angle.
 
-    Args:
-        angle: of the context, in degrees.
-        target: of the true target.
-        negatives: (K,) of the distractors.
-        shares: (K + 1,) their probabilities, the true one's first.
-        angles: (A,) of the context, for the curve.
-        losses: (A,) there, in nats.
+    All angles are in degrees: of the context, of the true target, of the distractors (K,), and (A,) of the losses (A,)
+    in nats. `shares` (K + 1,) are the probabilities, the true one's first.
     """
-    figure = Figure(figsize=(12, 5), layout="constrained")
-    left, right = figure.subplots(1, 2, width_ratios=(1, 1.3))
-    _draw_circle(left, target, negatives, 25 + 900 * shares)
+    figure, (left, right) = subplots(12, 5, columns=2, width_ratios=(1, 1.3))
+    _draw_candidates(left, target, negatives, 25 + 900 * shares)
     x, y = np.cos(np.radians(angle)), np.sin(np.radians(angle))
     left.annotate("", (0.93 * x, 0.93 * y), (0, 0), arrowprops={"arrowstyle": "-|>", "color": COLORS["c"], "lw": 4})
     left.text(-0.16 * x, -0.16 * y, "c", fontsize=16, color=COLORS["c"], ha="center", va="center")
@@ -205,9 +181,7 @@ def on_the_circle(
 
 def diversity(mean_probs: np.ndarray, push: np.ndarray, p: np.ndarray, losses: Mapping[str, np.ndarray]) -> Figure:
     """An average distribution (V,) with the push on its logits (V,), and losses of a codebook of two over p."""
-    figure = Figure(figsize=(12, 4.4), layout="constrained")
-    figure.get_layout_engine().set(wspace=0.06)
-    left, right = figure.subplots(1, 2)
+    figure, (left, right) = subplots(12, 4.4, columns=2, wspace=0.06)
     entries = np.arange(1, len(mean_probs) + 1)
     left.bar(entries, mean_probs, color=COLORS["q"], alpha=0.7)
     left.axhline(1 / len(mean_probs), color=COLORS["muted"], linestyle="--", linewidth=2)
@@ -219,27 +193,23 @@ def diversity(mean_probs: np.ndarray, push: np.ndarray, p: np.ndarray, losses: M
         left.annotate("", (entry, start + arrow), (entry, start), arrowprops=style)
     left.set(xlabel="entry", ylabel="average probability", xticks=entries, ylim=(0, 1.15))
     left.set_title("Arrows: the push on the logits")
-    for (name, values), (color, line, _) in zip(losses.items(), LINES, strict=False):
-        right.plot(p, values, line, color=color, linewidth=2.5, label=name)
-    right.set(
-        xlabel="share of the first of two entries", ylabel="loss", ylim=(0, 1.3 * max(map(np.max, losses.values())))
-    )
-    right.set_title("Two forms, one minimum")
+    draw_lines(right, losses, p, marked=False, linewidth=2.5)
+    right.set(xlabel="share of the first of two entries", ylabel="loss", title="Two forms, one minimum")
+    right.set_ylim(0, 1.3 * max(map(np.max, losses.values())))
     right.legend(loc="upper center")
     return figure
 
 
 def similarity(maps: Mapping[str, np.ndarray], runs: Sequence[Interval]) -> Figure:
     """Cosines of contexts (rows) with targets (columns), (N, N) per model; `runs` are labeled stretches of 0 … N."""
-    figure = Figure(figsize=(0.5 + 5.6 * len(maps), 5.8), layout="constrained")
-    axes = figure.subplots(1, len(maps), squeeze=False)[0]
-    for ax, (title, cosines) in zip(axes, maps.items(), strict=True):
+    figure, axes = subplots(0.5 + 5.6 * len(maps), 5.8, columns=len(maps))
+    for ax, cosines in titled(axes, maps):
         N = len(cosines)
         image = ax.imshow(cosines, cmap=DIVERGING, vmin=-1, vmax=1, extent=(0, N, N, 0), aspect="equal")
         ticks, labels = _room_for_labels(runs, least=N / 19)
         ax.set_xticks(ticks, labels, rotation=90, fontsize=12)
         ax.set_yticks(ticks, labels, fontsize=12)
-        ax.set(title=title, xlabel="target q of masked frame …", ylabel="context c of masked frame …")
+        ax.set(xlabel="target q of masked frame …", ylabel="context c of masked frame …")
         ax.tick_params(length=0)
     figure.colorbar(image, ax=axes, label="cosine", pad=0.02, shrink=0.75)
     return figure
@@ -257,36 +227,6 @@ def _room_for_labels(runs: Sequence[Interval], least: float) -> tuple[list[float
     return ticks, labels
 
 
-def lab(healthy: Sequence[Mapping], failed: Sequence[Mapping], name: str, K: int, most: int) -> Figure:
-    """Two trainings side by side: loss, accuracy and perplexities over updates, from a trainer's records.
-
-    Args:
-        healthy: records of the run that works.
-        failed: records of the other.
-        name: of the other.
-        K: distractors; the loss of a guess is drawn.
-        most: G·V, the highest perplexity.
-    """
-    figure = Figure(figsize=(13, 4.4), layout="constrained")
-    panels = {
-        "contrastive_loss": "contrastive loss (nats)",
-        "accuracy": "accuracy",
-        "code_perplexity": "code perplexity",
-    }
-    axes = figure.subplots(1, len(panels))
-    for ax, (key, title) in zip(axes, panels.items(), strict=True):
-        runs = {"healthy": healthy, name: failed}
-        for (label, records), (color, line, marker) in zip(runs.items(), LINES, strict=False):
-            updates, values = [r["update"] for r in records], [r[key] for r in records]
-            ax.plot(updates, values, line, color=color, marker=marker, markersize=6, linewidth=2, label=label)
-        ax.set(title=title, xlabel="update")
-    chance = np.log(K + 1)
-    axes[0].axhline(chance, color=COLORS["muted"], linewidth=1.5)
-    axes[0].text(healthy[-1]["update"], chance + 0.05, f"ln {K + 1}", ha="right", va="bottom", fontsize=13)
-    axes[0].set_ylim(-0.15, 1.25 * chance)
-    axes[1].set_ylim(-0.05, 1.08)
-    axes[2].set_ylim(0, 1.15 * most)
-    axes[2].axhline(most, color=COLORS["muted"], linewidth=1.5)
-    axes[2].text(healthy[0]["update"], most, f"G·V = {most}", va="bottom", fontsize=13)
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
-    return figure
+def lab(healthy: Records, failed: Records, name: str, K: int, most: int) -> Figure:
+    """A run that works beside another, `name`: loss, accuracy and code perplexity; K distractors, G·V = `most`."""
+    return clinic({"healthy": healthy, name: failed}, K=K, entries=most)

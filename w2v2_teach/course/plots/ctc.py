@@ -1,7 +1,5 @@
 """Figures of CTC: paths, the lattice, letters as spikes over time, word times, and the phase of blanks."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -9,8 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from w2v2_teach.course.plots.speech import draw_intervals
-from w2v2_teach.course.plots.style import COLORS
+from w2v2_teach.course.plots.speech import draw_strip
+from w2v2_teach.course.plots.style import COLORS, subplots, titled, without_lines
 from w2v2_teach.speech.intervals import Interval
 
 BLANK = "–"  # how figures write the blank
@@ -21,19 +19,12 @@ ORANGE = "#A34700"  # darker than in the palette, for text
 def paths(tokens: Sequence[str], probs: np.ndarray, found: np.ndarray, shares: np.ndarray, title: str) -> Figure:
     """What each frame hears, and all paths that collapse to one text, each with its probability.
 
-    Args:
-        tokens: the blank and two letters.
-        probs: (T, 3) of each frame.
-        found: (paths, T) token ids.
-        shares: (paths,) their probabilities.
-        title: of the list of paths.
+    `tokens` are the blank and two letters, `probs` (T, 3) those of each frame, `found` (paths, T) token ids, `shares`
+    (paths,) their probabilities.
     """
-    figure = Figure(figsize=(13, 6.4), layout="constrained")
-    figure.get_layout_engine().set(wspace=0.08)
-    left, middle, right = figure.subplots(1, 3, width_ratios=(1.25, 1, 1.5))
-    _draw_cells(
-        left, np.arange(3)[:, None].repeat(probs.shape[0], axis=1), [[f"{p:.1f}" for p in row] for row in probs.T]
-    )
+    figure, (left, middle, right) = subplots(13, 6.4, columns=3, width_ratios=(1.25, 1, 1.5), wspace=0.08)
+    kinds = np.arange(3)[:, None].repeat(len(probs), axis=1)  # (3, T)
+    _draw_cells(left, kinds, [[f"{p:.1f}" for p in row] for row in probs.T])
     left.set_yticks(range(3), tokens, fontsize=18)
     left.set(title="P(token | frame)", xlabel="frame")
     _draw_cells(middle, found, [[tokens[token] for token in path] for path in found])
@@ -49,17 +40,14 @@ def paths(tokens: Sequence[str], probs: np.ndarray, found: np.ndarray, shares: n
 
 def _draw_cells(ax: Axes, kinds: np.ndarray, texts: Sequence[Sequence[str]]) -> None:
     """A grid of labeled cells, (rows, T), colored by token."""
+    for (row, column), kind in np.ndenumerate(kinds):
+        corner = (column - 0.5, row - 0.5)
+        ax.add_patch(Rectangle(corner, 1, 1, facecolor=INKS[kind], edgecolor="white", linewidth=2))
+        ax.text(column, row, texts[row][column], ha="center", va="center", fontsize=13)
     rows, columns = kinds.shape
-    for row in range(rows):
-        for column in range(columns):
-            color = INKS[kinds[row, column]]
-            corner = (column - 0.5, row - 0.5)
-            ax.add_patch(Rectangle(corner, 1, 1, facecolor=color, edgecolor="white", linewidth=2))
-            ax.text(column, row, texts[row][column], ha="center", va="center", fontsize=13)
     ax.set(xlim=(-0.5, columns - 0.5), ylim=(rows - 0.5, -0.5), aspect="auto")
     ax.set_xticks(range(columns), range(1, columns + 1))
-    ax.tick_params(length=0)
-    ax.spines[:].set_visible(False)
+    without_lines(ax)
 
 
 def lattice(
@@ -74,37 +62,26 @@ def lattice(
 ) -> Figure:
     """States over frames as circles, larger for a larger value, with the arrows that a path may take.
 
-    Args:
-        tokens: of the S states.
-        skips: (S,) bool, where a state can be reached from two before.
-        values: (T, S) probabilities, written into the circles.
-        title: of the figure.
-        alive: (T, S) bool, which circles lie on a whole path; the others are pale.
-        path: the state at each frame of a path to be drawn.
-        digits: after the point.
+    `skips` (S,) says where a state can be reached from two before, `alive` (T, S) which circles lie on a whole path
+    (the others are pale), `path` the state at each frame of a path to be drawn. `values` (T, S) stand in the circles.
     """
-    figure = Figure(figsize=(12, 6.2), layout="constrained")
-    ax = figure.subplots()
+    figure, ax = subplots(12, 6.2)
     T, S = values.shape
-    for t in range(T - 1):
-        for s in range(S):
-            for back in [0, 1, 2] if skips[s] else [0, 1]:
-                if s - back >= 0:
-                    on = alive[t, s - back] and alive[t + 1, s]
-                    taken = path is not None and path[t] == s - back and path[t + 1] == s
-                    _draw_arrow(ax, (t, s - back), (t + 1, s), on, taken)
+    for t, s in np.ndindex(T - 1, S):
+        for before in reversed(range(max(0, s - (2 if skips[s] else 1)), s + 1)):
+            on = alive[t, before] and alive[t + 1, s]
+            taken = path is not None and path[t] == before and path[t + 1] == s
+            _draw_arrow(ax, (t, before), (t + 1, s), on, taken)
     sizes = 1700 + 1500 * values / values[alive].max()
     inks = {token: INKS[1 + i % 2] for i, token in enumerate(dict.fromkeys(tokens[1::2]))} | {BLANK: INKS[0]}
-    for t in range(T):
-        for s in range(S):
-            color = inks[tokens[s]]
-            edge = COLORS["lit"] if path is not None and path[t] == s else "#555555"
-            ax.scatter(
-                t, s, s=sizes[t, s] if alive[t, s] else 300, color=color if alive[t, s] else "white",
-                edgecolor=edge if alive[t, s] else "#CCCCCC", linewidth=3 if edge == COLORS["lit"] else 1, zorder=3,
-            )  # fmt: skip
-            if alive[t, s]:
-                ax.text(t, s, f"{values[t, s]:.{digits}f}", ha="center", va="center", fontsize=12, zorder=4)
+    for t, s in np.ndindex(T, S):
+        if alive[t, s]:
+            edge, width = (COLORS["lit"], 3) if path is not None and path[t] == s else ("#555555", 1)
+            look = {"s": sizes[t, s], "color": inks[tokens[s]], "edgecolor": edge, "linewidth": width}
+            ax.text(t, s, f"{values[t, s]:.{digits}f}", ha="center", va="center", fontsize=12, zorder=4)
+        else:
+            look = {"s": 300, "color": "white", "edgecolor": "#CCCCCC", "linewidth": 1}
+        ax.scatter(t, s, zorder=3, **look)
     ax.set_yticks(range(S), tokens)
     ax.set_xticks(range(T), range(1, T + 1))
     ax.set(xlim=(-0.4, T - 0.6), ylim=(S - 0.4, -0.6), xlabel="frame", ylabel="state", title=title)
@@ -129,21 +106,14 @@ def spikes(
 ) -> Figure:
     """P(token | frame) over time: the blank as an area, the others as bars, with their letter where they are likeliest.
 
-    Args:
-        probs: (T, V)
-        tokens: the V tokens, the blank first.
-        times: (T,) middles of the frames, in seconds.
-        strips: name → words, in strips above.
-        title: of the figure.
-        span: first and last second to be shown.
+    `probs` is (T, V), the blank first; `times` (T,) are the middles of the frames in seconds; `strips`, name → words,
+    stand above; `span` is the first and the last second to be shown.
     """
-    figure = Figure(figsize=(13, 4.2 + 0.7 * len(strips)), layout="constrained")
-    *bands, ax = figure.subplots(len(strips) + 1, 1, sharex=True, height_ratios=[1] * len(strips) + [6])
+    heights = [1] * len(strips) + [6]
+    figure, (*bands, ax) = subplots(13, 4.2 + 0.7 * len(strips), rows=len(heights), sharex=True, height_ratios=heights)
     for band, (name, words) in zip(bands, strips.items(), strict=True):
         inside = [w for w in words if span[0] < (w.start + w.end) / 2 < span[1]]  # a name stands in the middle
-        draw_intervals(band, [w._replace(start=max(w.start, span[0]), end=min(w.end, span[1])) for w in inside], name)
-        band.spines["bottom"].set_visible(False)
-        band.tick_params(bottom=False, labelbottom=False)
+        draw_strip(band, [w._replace(start=max(w.start, span[0]), end=min(w.end, span[1])) for w in inside], name)
     bands[0].set_title(title)
     hop = times[1] - times[0]
     ax.fill_between(times, probs[:, 0], step="mid", color=INKS[0], label=f"blank {BLANK}")
@@ -161,8 +131,7 @@ def spikes(
 
 def boundary_errors(errors: Mapping[str, np.ndarray], bound: float) -> Figure:
     """How far found word boundaries lie from the true ones: name → signed errors in seconds, later is positive."""
-    figure = Figure(figsize=(11, 4.2), layout="constrained")
-    axes = figure.subplots(1, len(errors), sharey=True)
+    figure, axes = subplots(11, 4.2, columns=len(errors), sharey=True)
     for ax, (name, values) in zip(axes, errors.items(), strict=True):
         ax.hist(1000 * values, bins=np.arange(-210, 211, 20), color=COLORS["c"], edgecolor="white")
         ax.axvline(0, color="black", linewidth=1)
@@ -180,15 +149,11 @@ def blank_phase(
 ) -> Figure:
     """Why a recognizer writes nothing at first.
 
-    Args:
-        shares: (T, V) posteriors where all tokens are equally likely.
-        tokens: the V tokens.
-        deaf: (steps, 2) P(blank) and P(likeliest letter) of a model that cannot hear.
-        log: updates, and the share of the frames whose likeliest token is the blank, of a real training.
+    `shares` (T, V) are posteriors where all tokens are equally likely; `deaf` (steps, 2) P(blank) and P(likeliest
+    letter) of a model that cannot hear; `log` the updates of a real training, and the share of its frames that say
+    blank.
     """
-    figure = Figure(figsize=(14, 4.8), layout="constrained")
-    figure.get_layout_engine().set(wspace=0.06)
-    left, middle, right = figure.subplots(1, 3)
+    figure, (left, middle, right) = subplots(14, 4.8, columns=3, wspace=0.06)
     frames = np.arange(1, len(shares) + 1)
     for v, (name, values) in enumerate(zip(tokens, shares.T, strict=True)):
         left.plot(frames, values, color=COLORS["c"] if v else "#555555", linewidth=2 if v else 3)
@@ -216,28 +181,21 @@ def explorer(
 ) -> Figure:
     """Where a path may be at each frame: by the frames before, by those after, by all; the best path drawn on the last.
 
-    Args:
-        states: tokens of the S states.
-        filtered: (T, S) α of each frame as shares.
-        ahead: (T, S) β of each frame as shares.
-        posteriors: (T, S)
-        path: the best path's state at each frame.
-        frame: the one looked at, from 0; α is shown up to it, β from it on.
+    `filtered` (T, S) is α and `ahead` (T, S) β, each as shares of its frame; `path` is the best path's state at each
+    frame. α is shown up to `frame`, counted from 0, β from it on.
     """
-    figure = Figure(figsize=(14, 1.8 + 0.33 * len(states)), layout="constrained")
-    axes = figure.subplots(1, 3, sharey=True)
+    figure, axes = subplots(14, 1.8 + 0.33 * len(states), columns=3, sharey=True)
     t = np.arange(len(posteriors))[:, None]
     panels = {
         "α: what was heard up to here": np.where(t <= frame, filtered, np.nan),
         "β: what can still come": np.where(t >= frame, ahead, np.nan),
         "α · β: posteriors, best path": posteriors,
     }
-    for ax, (title, values) in zip(axes, panels.items(), strict=True):
+    for ax, values in titled(axes, panels):
         image = ax.imshow(values.T, vmin=0, vmax=1, extent=(0.5, len(values) + 0.5, len(states) - 0.5, -0.5))
         height = len(states) - 0.1
         ax.add_patch(Rectangle((frame + 0.5, -0.45), 1, height, fill=False, edgecolor="white", linewidth=2.5))
-        ax.set(title=title, xlabel="frame")
-        ax.set_xticks(range(1, len(values) + 1, 2))
+        ax.set(xlabel="frame", xticks=range(1, len(values) + 1, 2))
     axes[2].plot(np.arange(1, len(path) + 1), path, "o-", color=COLORS["lit"], linewidth=2.5, markersize=6)
     axes[0].set_yticks(range(len(states)), states)
     axes[0].set_ylabel("state")

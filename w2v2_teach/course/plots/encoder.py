@@ -1,7 +1,5 @@
 """Figures of the feature encoder: how it slides, what a frame sees, what norms and filters do, what it costs."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -11,16 +9,15 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from w2v2_teach.config import Wav2Vec2Config
-from w2v2_teach.course.plots.speech import draw_intervals, draw_waveform
-from w2v2_teach.course.plots.style import COLORS, DIVERGING, LINES
+from w2v2_teach.course.plots.speech import draw_frames, draw_intervals, draw_waveform
+from w2v2_teach.course.plots.style import COLORS, DIVERGING, LINES, draw_lines, subplots, titled
 from w2v2_teach.feature_encoder import ReceptiveField, receptive_field
 from w2v2_teach.speech.intervals import Interval
 
 
 def sliding_kernel(x: Sequence[float], kernel: Sequence[float], outputs: Sequence[float], stride: int) -> Figure:
     """One row per output: the input's cells, the kernel's window on them, and the sum that comes out."""
-    figure = Figure(figsize=(10, 1.1 + 0.95 * len(outputs)), layout="constrained")
-    ax = figure.subplots()
+    figure, ax = subplots(10, 1.1 + 0.95 * len(outputs))
     for row, output in enumerate(outputs):
         y, start = -1.25 * row, row * stride
         terms = [f"{_number(w)}·{_number(x[start + i])}" for i, w in enumerate(kernel)]
@@ -47,11 +44,9 @@ def _number(value: float) -> str:
 
 def activations(x: np.ndarray, curves: Mapping[str, np.ndarray]) -> Figure:
     """Activation functions over their input, the second one dashed."""
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
-    ax = figure.subplots()
+    figure, ax = subplots(9, 3.6)
     ax.axhline(0, color=COLORS["muted"], linewidth=0.8)
-    for (name, y), (color, dash, _) in zip(curves.items(), LINES, strict=False):
-        ax.plot(x, y, color=color, linestyle=dash, linewidth=2.5, label=name)
+    draw_lines(ax, curves, x, marked=False, linewidth=2.5)
     ax.set(xlabel="input", ylabel="output", title="Two activations")
     ax.legend(loc="upper left")
     return figure
@@ -59,18 +54,15 @@ def activations(x: np.ndarray, curves: Mapping[str, np.ndarray]) -> Figure:
 
 def last_windows(field: ReceptiveField, samples: int, frames: int, shown: int = 4) -> Figure:
     """The last windows that fit into `samples`, and the next one, which does not."""
-    figure = Figure(figsize=(10, 3.4), layout="constrained")
-    ax = figure.subplots()
+    figure, ax = subplots(10, 3.4)
     for row, frame in enumerate(range(frames - shown, frames + 1)):
         window, fits = field.window(frame), frame < frames
         ax.barh(
             row, len(window), left=window.start, height=0.7, edgecolor="black",
             color=COLORS["z"] if fits else "white", hatch=None if fits else "//", linestyle="-" if fits else "--",
         )  # fmt: skip
-        note = f"{window.start} … {window.stop - 1}"
-        ax.text(
-            window.start + len(window) / 2, row, note, ha="center", va="center", fontsize=12, backgroundcolor="white"
-        )
+        middle, note = window.start + len(window) / 2, f"{window.start} … {window.stop - 1}"
+        ax.text(middle, row, note, ha="center", va="center", fontsize=12, backgroundcolor="white")
     ax.axvline(samples, color=COLORS["lit"], linewidth=2.5)
     ax.text(samples + 6, 0.1, f"the sound ends\nafter {samples} samples", color=COLORS["lit"], fontsize=13, va="center")
     ax.set(
@@ -87,8 +79,7 @@ def pyramid(config: Wav2Vec2Config) -> Figure:
     layers = list(zip(config.conv_kernel, config.conv_stride, strict=True))
     fields = [ReceptiveField(1, 1), *receptive_field(config)]  # the waveform first: each sample sees itself
     top, end = len(layers), fields[-1].window(1).stop
-    figure = Figure(figsize=(11, 1.3 + 0.55 * top), layout="constrained")
-    ax = figure.subplots()
+    figure, ax = subplots(11, 1.3 + 0.55 * top)
     _draw_tree(ax, fields, layers, frame=1, color=COLORS["muted"], name="second frame")
     _draw_tree(ax, fields, layers, frame=0, color=COLORS["c"], name="first frame")
     for level, field in enumerate(fields[1:], start=1):
@@ -113,9 +104,8 @@ def _draw_tree(
         return step * fields[level].hop + fields[level].samples / 2
 
     steps = range(frame, frame + 1)
-    ax.text(
-        middle(len(layers), frame), len(layers) + 0.3, name, color=color, ha="left" if frame else "right", fontsize=13
-    )
+    side = "left" if frame else "right"
+    ax.text(middle(len(layers), frame), len(layers) + 0.3, name, color=color, ha=side, fontsize=13)
     for level in range(len(layers), 0, -1):
         kernel, stride = layers[level - 1]
         below = range(steps.start * stride, (steps.stop - 1) * stride + kernel)
@@ -138,26 +128,24 @@ def _draw_tree(
 def norm_grids(x: np.ndarray, group: np.ndarray, layer: np.ndarray) -> Figure:
     """A small (C, T) input and its two normalizations; boxes join the numbers that share a mean and a variance."""
     channels, steps = x.shape
-    figure = Figure(figsize=(11, 1.2 + 0.8 * channels), layout="constrained")
+    figure, axes = subplots(11, 1.2 + 0.8 * channels, columns=3)
     grids = {"input": (x, None), "group norm: rows": (group, (steps, 1)), "layer norm: columns": (layer, (1, channels))}
-    for ax, (title, (values, box)) in zip(figure.subplots(1, 3), grids.items(), strict=True):
+    for ax, (values, box) in titled(axes, grids):
         ax.imshow(values / np.abs(values).max(), cmap=DIVERGING, vmin=-2, vmax=2)
         for (channel, step), value in np.ndenumerate(values):
             ax.text(step, channel, f"{value:.2f}".replace("-", "−"), ha="center", va="center", fontsize=16)
             if box and (step if box[0] > 1 else channel) == 0:  # one box per row, or per column
-                corner = (step - 0.44, channel - 0.42)
-                ax.add_patch(
-                    Rectangle(corner, box[0] - 0.12, box[1] - 0.16, fill=False, edgecolor="black", linewidth=3)
-                )
-        ax.set(title=title, xlabel="time step", xticks=range(steps), yticks=range(channels))
-    figure.axes[0].set_ylabel("channel")
+                corner, size = (step - 0.44, channel - 0.42), (box[0] - 0.12, box[1] - 0.16)
+                ax.add_patch(Rectangle(corner, *size, fill=False, edgecolor="black", linewidth=3))
+        ax.set(xlabel="time step", xticks=range(steps), yticks=range(channels))
+    axes[0].set_ylabel("channel")
     return figure
 
 
 def window_gradient(gradients: Mapping[str, np.ndarray], paths: Mapping[str, np.ndarray]) -> Figure:
     """Mean squared gradient inside a frame's window, and the number of paths to each sample, both with mean 1."""
-    figure = Figure(figsize=(11, 4), layout="constrained")
-    for ax, (name, gradient) in zip(figure.subplots(1, len(gradients)), gradients.items(), strict=True):
+    figure, axes = subplots(11, 4, columns=len(gradients))
+    for ax, (name, gradient) in zip(axes, gradients.items(), strict=True):
         ax.fill_between(range(len(gradient)), gradient, step="mid", color=COLORS["x"], label="squared gradient")
         ax.step(range(len(gradient)), paths[name], where="mid", color="black", linewidth=1.5, label="number of paths")
         ax.set(title=name, xlabel="sample of the window", ylabel="relative to the mean", xlim=(0, len(gradient)))
@@ -168,21 +156,20 @@ def window_gradient(gradients: Mapping[str, np.ndarray], paths: Mapping[str, np.
 
 def leak(gradients: Mapping[str, np.ndarray], samples: np.ndarray, window: range) -> Figure:
     """Size of one frame's gradient over an utterance, at `samples`, on a logarithmic axis; its window is shaded."""
-    figure = Figure(figsize=(11, 4), layout="constrained")
-    for ax, (name, gradient) in zip(figure.subplots(1, len(gradients), sharey=True), gradients.items(), strict=True):
+    figure, axes = subplots(11, 4, columns=len(gradients), sharey=True)
+    for ax, gradient in titled(axes, gradients):
         ax.axvspan(window.start, window.stop, color=COLORS["z"], alpha=0.35, linewidth=0)
         ax.plot(samples, np.where(gradient > 0, gradient, np.nan), ".", markersize=5, color=COLORS["c"])
         ax.text(window.stop + 300, gradient.max(), "its window", va="center", fontsize=13)
-        ax.set(title=name, xlabel="sample", yscale="log", xlim=(0, 2 * samples[-1] - samples[-2]))
+        ax.set(xlabel="sample", yscale="log", xlim=(0, 2 * samples[-1] - samples[-2]))
         ax.locator_params(axis="x", nbins=4)
-    figure.axes[0].set_ylabel("size of the gradient")
+    axes[0].set_ylabel("size of the gradient")
     return figure
 
 
 def layer_scales(scales: Mapping[str, Sequence[float]]) -> Figure:
     """Root mean square of every layer's output, one line per kind of first weights."""
-    figure = Figure(figsize=(9, 4), layout="constrained")
-    ax = figure.subplots()
+    figure, ax = subplots(9, 4)
     for (name, values), (color, dash, marker) in zip(scales.items(), LINES, strict=False):
         ax.plot(values, color=color, linestyle=dash, marker=marker, linewidth=2.5, markersize=8)
         ax.text(len(values) - 0.8, values[-1], name, color=color, va="center", fontsize=13)
@@ -195,13 +182,13 @@ def layer_scales(scales: Mapping[str, Sequence[float]]) -> Figure:
 
 def macs(costs: Mapping[str, Sequence[float]]) -> Figure:
     """Multiply-accumulates of every layer for one second of sound, one panel per encoder."""
-    figure = Figure(figsize=(11, 3.8), layout="constrained")
-    for ax, (name, values) in zip(figure.subplots(1, len(costs)), costs.items(), strict=True):
+    figure, axes = subplots(11, 3.8, columns=len(costs))
+    for ax, (name, values) in zip(axes, costs.items(), strict=True):
         bars = ax.bar(range(len(values)), [v / 1e6 for v in values], color=COLORS["z"], edgecolor="black")
         ax.bar_label(bars, [f"{v / 1e6:,.{0 if v > 1e7 else 1}f}" for v in values], fontsize=12, padding=2)
         ax.set(title=f"{name}: {sum(values) / 1e9:.3g} GMAC", xlabel="layer", xticks=range(len(values)))
         ax.margins(y=0.12)
-    figure.axes[0].set_ylabel("million MACs\nper second of sound")
+    axes[0].set_ylabel("million MACs\nper second of sound")
     return figure
 
 
@@ -212,16 +199,13 @@ def frames_and_phones(
 
     `seconds` (T,) are the middles of the frames' windows; each curve (T - 1,) stands half-way between two of them.
     """
-    figure = Figure(figsize=(11, 6.4), layout="constrained")
-    strip, image, curve = figure.subplots(3, 1, sharex=True, height_ratios=[0.5, 3, 2.4])
+    figure, (strip, image, curve) = subplots(11, 6.4, rows=3, sharex=True, height_ratios=[0.5, 3, 2.4])
     draw_intervals(strip, phones, "phones")
-    half, limit = (seconds[1] - seconds[0]) / 2, np.quantile(np.abs(z), 0.99)
-    extent = (seconds[0] - half, seconds[-1] + half, len(z), 0)
-    picture = image.imshow(z, extent=extent, cmap=DIVERGING, vmin=-limit, vmax=limit)
+    limit = np.quantile(np.abs(z), 0.99)
+    picture = draw_frames(image, z, seconds, cmap=DIVERGING, vmin=-limit, vmax=limit)
     figure.colorbar(picture, ax=image, label="relative to the\nchannel's mean", pad=0.01)
     image.set(ylabel="channel")
-    for (name, change), (color, dash, marker) in zip(steps.items(), LINES, strict=False):
-        curve.plot(seconds[:-1] + half, change, color=color, linestyle=dash, marker=marker, markersize=5, label=name)
+    draw_lines(curve, steps, (seconds[1:] + seconds[:-1]) / 2, markersize=5)
     for phone in phones:
         image.axvline(phone.start, color="black", linewidth=1.2)
         curve.axvline(phone.start, color=COLORS["muted"], linewidth=1, linestyle="--")
@@ -234,17 +218,14 @@ def frames_and_phones(
 
 def filters(kinds: Mapping[str, tuple[np.ndarray, np.ndarray]], top_hz: float, shown: int = 8) -> Figure:
     """First-layer kernels (C, k), some as waveforms, and their responses in dB (C, F): one row of axes per kind."""
-    figure = Figure(figsize=(11, 4.2 * len(kinds)), layout="constrained")
-    rows = figure.subplots(len(kinds), 2, squeeze=False, width_ratios=[1, 2])
+    figure, rows = subplots(11, 4.2 * len(kinds), rows=len(kinds), columns=2, squeeze=False, width_ratios=[1, 2])
     for (waves, image), (name, (kernels, response)) in zip(rows, kinds.items(), strict=True):
         chosen = np.linspace(0, len(kernels) - 1, shown).round().astype(int)
         for i in chosen:
             waves.axhline(i, color=COLORS["muted"], linewidth=0.6)
             waves.plot(i - 1.8 * kernels[i] / np.abs(kernels[i]).max(), color=COLORS["c"], marker="o", markersize=3)
-        waves.set(
-            title=f"{name}: {shown} kernels", xlabel="sample of the kernel", ylabel="kernel, by its peak", yticks=chosen
-        )
-        waves.set_ylim(len(kernels) + 1.5, -2.5)
+        waves.set(title=f"{name}: {shown} kernels", xlabel="sample of the kernel", ylabel="kernel, by its peak")
+        waves.set(yticks=chosen, ylim=(len(kernels) + 1.5, -2.5))
         picture = image.imshow(response, extent=(0, top_hz / 1000, len(kernels) - 0.5, -0.5), vmin=-30, vmax=0)
         image.set(title=f"{name}: all {len(kernels)} frequency responses", xlabel="frequency (kHz)", yticks=chosen)
         figure.colorbar(picture, ax=image, label="dB relative to its peak", ticks=range(-30, 1, 10), pad=0.01)
@@ -253,12 +234,10 @@ def filters(kinds: Mapping[str, tuple[np.ndarray, np.ndarray]], top_hz: float, s
 
 def changes(seconds: np.ndarray, x: np.ndarray, curves: Mapping[str, np.ndarray]) -> Figure:
     """A waveform, and below it the relative change of each frame under something done to the sound, on a log axis."""
-    figure = Figure(figsize=(11, 5.4), layout="constrained")
-    above, below = figure.subplots(2, 1, sharex=True, height_ratios=[1, 2])
+    figure, (above, below) = subplots(11, 5.4, rows=2, sharex=True, height_ratios=[1, 2])
     draw_waveform(above, x)
     above.set_xlabel("")
-    for (name, change), (color, dash, marker) in zip(curves.items(), LINES, strict=False):
-        below.plot(seconds, change, color=color, linestyle=dash, marker=marker, markersize=5, label=name)
+    draw_lines(below, curves, seconds, markersize=5)
     below.axhline(1, color=COLORS["muted"], linewidth=0.8)
     below.set(xlabel="time (s)", ylabel="relative change of z", yscale="log", ylim=(1e-8, 1e2))
     below.legend(loc="center right")
@@ -267,11 +246,11 @@ def changes(seconds: np.ndarray, x: np.ndarray, curves: Mapping[str, np.ndarray]
 
 def coverage(counts: Mapping[str, Sequence[int]]) -> Figure:
     """How many paths lead from the frames to each sample; a cross marks the samples that no frame sees."""
-    figure = Figure(figsize=(11, 2.1 * len(counts) + 0.4), layout="constrained")
-    for ax, (name, values) in zip(figure.subplots(len(counts), 1, sharex=True), counts.items(), strict=True):
+    figure, axes = subplots(11, 2.1 * len(counts) + 0.4, rows=len(counts), sharex=True)
+    for ax, values in titled(axes, counts):
         ax.bar(range(len(values)), values, color=COLORS["x"], edgecolor="black")
         unseen = [i for i, value in enumerate(values) if value == 0]
         ax.plot(unseen, [0.15] * len(unseen), "x", color=COLORS["lit"], markersize=9, markeredgewidth=2.5)
-        ax.set(title=name, ylabel="paths", yticks=range(max(values) + 1))
+        ax.set(ylabel="paths", yticks=range(max(values) + 1))
     ax.set(xlabel="sample", xlim=(-0.7, max(map(len, counts.values())) - 0.3))
     return figure

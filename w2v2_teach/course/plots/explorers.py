@@ -11,8 +11,8 @@ from matplotlib.patches import Patch
 
 from w2v2_teach.config import SAMPLE_RATE
 from w2v2_teach.course.plots.attention import draw_map
-from w2v2_teach.course.plots.speech import STEPS, draw_intervals, draw_waveform
-from w2v2_teach.course.plots.style import COLORS
+from w2v2_teach.course.plots.speech import STEPS, draw_strip, draw_waveform
+from w2v2_teach.course.plots.style import COLORS, subplots
 from w2v2_teach.speech.corpora import Utterance
 from w2v2_teach.speech.intervals import Interval
 
@@ -43,18 +43,14 @@ def codes_over_speech(
 ) -> Figure:
     """Words, phones, spectrogram (rows, columns) and a track of codes per codebook, over one time axis.
 
-    Args:
-        codes: (T, G)
-        kinds: (G, V) what each code usually means, one of `KINDS`.
-        hop: seconds from one frame to the next.
-        first: middle of frame 0, in seconds.
+    `codes` is (T, G); `kinds` (G, V) says what each code usually means, one of `KINDS`. Frame 0 has its middle at
+    `first`, the next one `hop` later (s).
     """
     strips = _strips(utterance.words, utterance.phones)
-    books = codes.shape[1]
-    heights = [0.55] * len(strips) + [3] + [0.75] * books
-    figure = Figure(figsize=(13, sum(heights) + 1), layout="constrained")
-    axes = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights)
-    _draw_strips(axes[: len(strips)], strips)
+    heights = [0.55] * len(strips) + [3] + [0.75] * codes.shape[1]
+    figure, axes = subplots(13, sum(heights) + 1, rows=len(heights), sharex=True, height_ratios=heights)
+    for ax, (name, part) in zip(axes, strips, strict=False):
+        draw_strip(ax, part, name)
     image = axes[len(strips)]
     image.imshow(spectrogram, origin="lower", extent=(0, utterance.duration, 0, SAMPLE_RATE / 2000), cmap=STEPS)
     image.set(ylabel="kHz", xlim=(0, utterance.duration))
@@ -84,9 +80,8 @@ def draw_track(ax: Axes, codes: np.ndarray, colors: Sequence[tuple[float, ...]],
         ax.axvline(left, color="white", linewidth=0.8)
         if end - start > 2:
             ink = "black" if np.dot(color, (0.3, 0.59, 0.11)) > 0.47 else "white"
-            ax.text(
-                (left + right) / 2, 0.5, codes[start], ha="center", va="center", fontsize=11, color=ink, clip_on=True
-            )
+            style = {"ha": "center", "va": "center", "fontsize": 11, "color": ink, "clip_on": True}
+            ax.text((left + right) / 2, 0.5, codes[start], **style)
     ax.set(yticks=[], ylim=(0, 1))
     ax.spines["left"].set_visible(False)
 
@@ -104,12 +99,8 @@ def attention_over_speech(
 ) -> Figure:
     """All heads as small maps, the first one large, and its middle query over the waveform (L,).
 
-    Args:
-        maps: (layers, H, T, T)
-        layers: their names.
-        heads: one a map, with its "type".
-        hop: seconds from one frame to the next.
-        first: middle of frame 0, in seconds.
+    `maps` is (layers, H, T, T); `heads`, one a map, have a "type". Frame 0 has its middle at `first`, the next one
+    `hop` later (s).
     """
     query = maps.shape[2] // 2
     figure = Figure(figsize=(13, 10), layout="constrained")
@@ -123,10 +114,10 @@ def attention_over_speech(
     ax.set_title(f"{layers[0]}, head 1")
 
     strips = _strips(words, phones)
-    *bands, wave = below.subplots(
-        len(strips) + 1, 1, sharex=True, height_ratios=[0.5] * len(strips) + [3], squeeze=False
-    )[:, 0]
-    _draw_strips(bands, strips)
+    heights = [0.5] * len(strips) + [3]
+    *bands, wave = below.subplots(len(heights), 1, sharex=True, height_ratios=heights, squeeze=False)[:, 0]
+    for ax, (name, part) in zip(bands, strips, strict=True):
+        draw_strip(ax, part, name)
     draw_waveform(wave, waveform / max(np.abs(waveform).max(), 1e-9))
     row = maps[0, 0, query] / maps[0, 0, query].max()
     wave.fill_between(times, 2 * row - 1, -1, step="mid", color=COLORS["c"], alpha=0.5)
@@ -155,11 +146,3 @@ def draw_heads(figure: SubFigure, maps: np.ndarray, layers: Sequence[str], types
 def _strips(words: Sequence[Interval], phones: Sequence[Interval]) -> list[tuple[str, Sequence[Interval]]]:
     """Those of the two that are known, by name."""
     return [(name, part) for name, part in (("words", words), ("phones", phones)) if part]
-
-
-def _draw_strips(axes: Sequence[Axes], strips: Sequence[tuple[str, Sequence[Interval]]]) -> None:
-    """One above the other, over the time axis of what stands below them."""
-    for ax, (name, part) in zip(axes, strips, strict=True):
-        draw_intervals(ax, part, name)
-        ax.spines["bottom"].set_visible(False)
-        ax.tick_params(bottom=False)

@@ -1,7 +1,5 @@
 """Figures of fine-tuning: a head by hand, who learns when, masks, text that emerges, and how few labels suffice."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,9 +9,9 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from w2v2_teach.course.plots.pretraining import Records, column, draw_metrics
-from w2v2_teach.course.plots.speech import STEPS, draw_intervals, frame_edges
-from w2v2_teach.course.plots.style import COLORS, DIVERGING, LINES
+from w2v2_teach.course.plots.pretraining import Records, column, draw_metrics, draw_runs
+from w2v2_teach.course.plots.speech import STEPS, draw_frames, draw_strip, frame_edges
+from w2v2_teach.course.plots.style import COLORS, DIVERGING, LINES, draw_lines, draw_numbers, subplots, titled
 from w2v2_teach.speech.intervals import Interval
 
 Summary = Sequence[Mapping[str, Any]]  # the lines of a benchmark's summary: a rate is {"mean": …, "min": …, "max": …}
@@ -24,7 +22,6 @@ def head_by_hand(
     context: np.ndarray, weights: np.ndarray, logits: np.ndarray, probs: np.ndarray, tokens: Sequence[str]
 ) -> Figure:
     """Context (T, D), the head's matrix (V, D), logits and probabilities (T, V), with their numbers written in."""
-    figure = Figure(figsize=(13, 3.7), layout="constrained")
     frames, channels = [range(1, n + 1) for n in context.shape]
     panels = [
         ("context c", context, "channel", channels, "frame", frames),
@@ -32,26 +29,20 @@ def head_by_hand(
         ("logits c Wᵀ", logits, "token", tokens, "frame", frames),
         ("softmax of each frame", probs, "token", tokens, "frame", frames),
     ]
-    axes = figure.subplots(1, 4, width_ratios=[matrix.shape[1] + 1 for _, matrix, *_ in panels])
+    figure, axes = subplots(13, 3.7, columns=4, width_ratios=[matrix.shape[1] + 1 for _, matrix, *_ in panels])
     for ax, (title, matrix, x_name, columns, y_name, rows) in zip(axes, panels, strict=True):
-        ax.imshow(matrix, cmap=DIVERGING, vmin=-3, vmax=3, aspect="equal")
-        for (row, place), value in np.ndenumerate(matrix):
-            ink = "white" if abs(value) > 2 else "black"
-            ax.text(place, row, f"{value:.2g}", ha="center", va="center", fontsize=14, color=ink)
+        draw_numbers(ax, matrix, ".2g", cmap=DIVERGING, vmin=-3, vmax=3, aspect="equal")
         ax.set(title=title, xlabel=x_name, ylabel=y_name)
         ax.set_xticks(range(len(columns)), columns)
         ax.set_yticks(range(len(rows)), rows)
-        ax.spines[:].set_visible(False)
-        ax.tick_params(length=0)
     return figure
 
 
 def who_learns(tables: Mapping[str, np.ndarray], layers: Sequence[str]) -> Figure:
     """Which layers each update trains: recipe → bool (layers, updates), the first layer at the top."""
-    figure = Figure(figsize=(13, 4.2), layout="constrained")
+    figure, axes = subplots(13, 4.2, columns=len(tables), sharey=True)
     colors = ListedColormap(["#E8E8E8", COLORS["c"]])
-    axes = figure.subplots(1, len(tables), sharey=True)
-    for ax, (name, table) in zip(axes, tables.items(), strict=True):
+    for ax, table in titled(axes, tables):
         updates = table.shape[1]
         ax.imshow(table, cmap=colors, vmin=0, vmax=1, extent=(0, updates, len(layers), 0))
         for row, trained in enumerate(table):
@@ -63,15 +54,14 @@ def who_learns(tables: Mapping[str, np.ndarray], layers: Sequence[str]) -> Figur
         for edge in range(1, len(layers)):
             ax.axhline(edge, color="white", linewidth=2)
         ax.tick_params(axis="y", length=0, labelleft=ax is axes[0])
-        ax.set(title=name, xlabel="update")
+        ax.set_xlabel("update")
         ax.spines[:].set_visible(False)
     return figure
 
 
 def rates(schedules: Mapping[str, np.ndarray], factors: Mapping[str, np.ndarray], layers: Sequence[str]) -> Figure:
     """Schedules as shares of their peak over the run, and the factor that each layer's rate gets; name → values."""
-    figure = Figure(figsize=(13, 4.6), layout="constrained")
-    left, right = figure.subplots(1, 2, width_ratios=(1.2, 1))
+    figure, (left, right) = subplots(13, 4.6, columns=2, width_ratios=(1.2, 1))
     for (name, values), (color, dash, marker) in zip(schedules.items(), LINES, strict=False):
         share = np.linspace(0, 100, len(values))
         left.plot(share, values, dash, color=color, linewidth=2.5, marker=marker, markevery=0.13, label=name)
@@ -83,7 +73,7 @@ def rates(schedules: Mapping[str, np.ndarray], factors: Mapping[str, np.ndarray]
     right.invert_yaxis()
     right.set(xscale="log", xlabel="factor on the rate (logarithmic)", title="Over the layers")
     for ax in (left, right):
-        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=len(LINES))
+        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=3)
     return figure
 
 
@@ -92,19 +82,10 @@ def masked_frames(before: np.ndarray, after: np.ndarray, times: np.ndarray) -> F
 
     `times` (T,) are the frames' centers in seconds.
     """
-    figure = Figure(figsize=(13, 4.4), layout="constrained")
+    figure, axes = subplots(13, 4.4, columns=2, sharey=True)
     largest = float(np.quantile(np.abs(before), 0.99))
-    start, *_, end = frame_edges(times)
-    axes = figure.subplots(1, 2, sharey=True)
     for ax, frames, title in zip(axes, (before, after), ("as they are", "with both masks"), strict=True):
-        image = ax.imshow(
-            frames.T,
-            cmap=DIVERGING,
-            vmin=-largest,
-            vmax=largest,
-            extent=(start, end, frames.shape[1], 0),
-            rasterized=True,
-        )
+        image = draw_frames(ax, frames.T, times, cmap=DIVERGING, vmin=-largest, vmax=largest)
         ax.set(title=f"Frames for the context network, {title}", xlabel="time (s)")
     axes[0].set_ylabel("channel")
     figure.colorbar(image, ax=axes, label="value", pad=0.01)
@@ -128,12 +109,9 @@ def tokens_over_time(
 
     `times` (T,) are the frames' centers in seconds.
     """
-    figure = Figure(figsize=(12, 7.6), layout="constrained")
-    strip, ax = figure.subplots(2, 1, sharex=True, height_ratios=(1, 12))
-    draw_intervals(strip, words, "said")
+    figure, (strip, ax) = subplots(12, 7.6, rows=2, sharex=True, height_ratios=(1, 12))
+    draw_strip(strip, words, "said")
     strip.set_title(title)
-    strip.spines["bottom"].set_visible(False)
-    strip.tick_params(bottom=False, labelbottom=False)
     draw_tokens(ax, probs, tokens, times)
     ax.set_xlim(frame_edges(times)[[0, -1]])
     _write(figure, [("written", text)])
@@ -151,13 +129,8 @@ def emergence(
 ) -> Figure:
     """A fine-tuning on its way: loss and share of blanks so far, and what some utterances look like at this moment.
 
-    Args:
-        records: the metrics so far.
-        probs: (T, V) of the first utterance.
-        tokens: the V tokens.
-        texts: (what was said, what is written now) for each utterance.
-        times: (T,) the frames' centers, in seconds.
-        updates: how many there will be.
+    `probs` (T, V) is the first utterance, `times` (T,) its frames' centers in seconds; `texts` are what was said and
+    what is written now, for each utterance; there will be `updates` updates.
     """
     figure = Figure(figsize=(13, 8.4), layout="constrained")
     left, right = figure.subfigures(1, 2, width_ratios=(1, 1.6))
@@ -183,25 +156,19 @@ def _write(figure: Figure, lines: Sequence[tuple[str, str]]) -> None:
 def label_efficiency(lines: Summary, all_minutes: float) -> Figure:
     """Word error rate over minutes of labels, from scratch and pre-trained, greedy and by beam search with n-grams.
 
-    Args:
-        lines: each with its start, minutes (0: all there are), and rates.
-        all_minutes: how many "all" are.
+    Each line has its start, minutes (0: all there are, `all_minutes`), and rates.
     """
-    figure = Figure(figsize=(12, 5), layout="constrained")
-    axes = figure.subplots(1, 2, sharey=True)
+    figure, axes = subplots(12, 5, columns=2, sharey=True)
     starts = list(dict.fromkeys(line["start"] for line in lines))
-    for ax, rate, title in zip(axes, ("wer", "beam_wer"), ("Greedy", "Beam search and n-grams"), strict=True):
+    for ax, rate in titled(axes, {"Greedy": "wer", "Beam search and n-grams": "beam_wer"}):
         for start, (color, dash, marker) in zip(starts, LINES, strict=False):
             own = [line for line in lines if line["start"] == start]
             own.sort(key=lambda line: line["minutes"] or all_minutes)
             minutes = [line["minutes"] or all_minutes for line in own]
-            means, whiskers = _spread(own, rate)
+            look = {"color": color, "marker": marker, "markersize": 8, "linewidth": 2.5, "capsize": 6}
             name = "random weights" if start == "scratch" else "pre-trained"
-            ax.errorbar(
-                minutes, means, whiskers, fmt=dash, color=color, marker=marker, markersize=8, linewidth=2.5, capsize=6,
-                label=name,
-            )  # fmt: skip
-        ax.set(xscale="log", xlabel="minutes of labeled speech", title=title, ylim=(0, None))
+            ax.errorbar(minutes, *_spread(own, rate), fmt=dash, label=name, **look)
+        ax.set(xscale="log", xlabel="minutes of labeled speech", ylim=(0, None))
         ticks = sorted({line["minutes"] or all_minutes for line in lines})
         ax.set_xticks(ticks, [f"{m:g}" if m != all_minutes else f"all {m:.0f}" for m in ticks])
         ax.xaxis.set_minor_locator(NullLocator())
@@ -219,59 +186,50 @@ def _spread(lines: Summary, rate: str) -> tuple[np.ndarray, np.ndarray]:
 
 def recipes(lines: Summary, panels: Mapping[str, str]) -> Figure:
     """Rates of several recipes, a row each: mean over the seeds as a dot, least to most as a bar; rate → title."""
-    figure = Figure(figsize=(13, 0.55 * len(lines) + 1.6), layout="constrained")
+    figure, _ = subplots(13, 0.55 * len(lines) + 1.6, columns=len(panels), sharey=True)
     rows = np.arange(len(lines))
-    axes = np.atleast_1d(figure.subplots(1, len(panels), sharey=True))
-    for ax, (rate, title), (color, _, marker) in zip(axes, panels.items(), LINES, strict=False):
+    for ax, (rate, title), (color, _, marker) in zip(figure.axes, panels.items(), LINES, strict=False):
         means, whiskers = _spread(lines, rate)
         ax.errorbar(means, rows, xerr=whiskers, fmt=marker, color=color, markersize=10, linewidth=2.5, capsize=6)
         ax.axvline(means[0], color=COLORS["muted"], linestyle=":", linewidth=2)
         ax.set(title=title, xlabel="%")
         ax.grid(axis="y", alpha=0.4)
-    axes[0].set_yticks(rows, [line["row"] for line in lines])
-    axes[0].invert_yaxis()
+    figure.axes[0].set_yticks(rows, [line["row"] for line in lines])
+    figure.axes[0].invert_yaxis()
     return figure
 
 
 def heads(panels: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figure:
     """What attention heads do before and after fine-tuning, one panel a measure; title → two (layers, H) arrays."""
-    figure = Figure(figsize=(12, 3.4 * len(panels) + 0.8), layout="constrained")
-    axes = np.atleast_1d(figure.subplots(len(panels), 1, sharex=True))
-    for ax, (title, (before, after)) in zip(axes, panels.items(), strict=True):
+    figure, axes = subplots(12, 3.4 * len(panels) + 0.8, rows=len(panels), sharex=True)
+    for ax, (before, after) in titled(axes, panels):
         layers, number = before.shape
         x = (np.arange(layers)[:, None] * (number + 1) + np.arange(number)).ravel()
         ax.vlines(x, before.ravel(), after.ravel(), color=COLORS["muted"], linewidth=3, zorder=0)
         names = ("pre-trained", "fine-tuned")
         for name, values, (color, _, marker) in zip(names, (before, after), LINES, strict=False):
             ax.plot(x, values.ravel(), marker, color=color, markersize=10, label=name)
-        ax.set_title(title)
         ax.margins(y=0.12)
-    axes[-1].set_xticks(x, np.tile(np.arange(1, number + 1), layers))
+    lowest = figure.axes[-1]
+    lowest.set_xticks(x, np.tile(np.arange(1, number + 1), layers))
     for layer in range(layers):
-        middle = layer * (number + 1) + (number - 1) / 2
-        axes[-1].annotate(
-            f"layer {layer + 1}", (middle, 0), (0, -42), axes[-1].get_xaxis_transform(), "offset points", ha="center",
-            fontsize=14,
-        )  # fmt: skip
-    axes[-1].set_xlabel("head", labelpad=24)
-    axes[0].legend(loc="upper left", bbox_to_anchor=(1, 1))
+        middle, where = layer * (number + 1) + (number - 1) / 2, (lowest.get_xaxis_transform(), "offset points")
+        lowest.annotate(f"layer {layer + 1}", (middle, 0), (0, -42), *where, ha="center", fontsize=14)
+    lowest.set_xlabel("head", labelpad=24)
+    figure.axes[0].legend(loc="upper left", bbox_to_anchor=(1, 1))
     return figure
 
 
 def deafness(runs: Mapping[str, Records], alike: Mapping[str, Sequence[float]]) -> Figure:
     """Loss of several runs over updates, and how alike the contexts of an utterance's frames are; name → values.
 
-    Args:
-        runs: name → records.
-        alike: name → mean cosine of two frames, after each record.
+    `runs` is name → records, `alike` name → mean cosine of two frames, after each record.
     """
-    figure = Figure(figsize=(13, 4.6), layout="constrained")
-    loss, cosine = figure.subplots(1, 2, sharex=True)
-    for (name, records), (color, dash, marker) in zip(runs.items(), LINES, strict=False):
-        updates, values = column(records, "loss")
-        loss.plot(updates, values, dash, color=color, linewidth=2.5, marker=marker, label=name)
-        cosine.plot(updates, alike[name], dash, color=color, linewidth=2.5, marker=marker)
-    loss.set(xlabel="update", ylabel="nats", ylim=(0, None), title="CTC loss of a character")
+    figure, (loss, cosine) = subplots(13, 4.6, columns=2, sharex=True)
+    draw_runs(loss, runs, "loss", linewidth=2.5)
+    updates, _ = column(next(iter(runs.values())), "loss")
+    draw_lines(cosine, alike, updates, linewidth=2.5)
+    loss.set(ylabel="nats", ylim=(0, None), title="CTC loss of a character")
     cosine.set(xlabel="update", ylabel="mean cosine of two frames", ylim=(0, 1.05), title="How alike the contexts are")
     figure.legend(*loss.get_legend_handles_labels(), loc="outside lower center", ncols=len(runs))
     return figure

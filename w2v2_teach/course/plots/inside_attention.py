@@ -3,15 +3,24 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
-from matplotlib.image import AxesImage
+from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
 from w2v2_teach.course.plots.attention import draw_map
 from w2v2_teach.course.plots.explorers import TYPES
 from w2v2_teach.course.plots.speech import STEPS, draw_intervals, draw_waveform, frame_edges
-from w2v2_teach.course.plots.style import COLORS, DIVERGING, LINES
+from w2v2_teach.course.plots.style import (
+    COLORS,
+    DIVERGING,
+    LINES,
+    draw_lines,
+    draw_numbers,
+    subplots,
+    titled,
+    without_lines,
+)
 from w2v2_teach.speech.intervals import Interval
 
 # How a head type looks, (color, marker): its color in the explorer, and never told apart by color alone.
@@ -20,8 +29,8 @@ TYPE_LOOKS = {name: (TYPES[name], marker) for name, marker in (("global", "o"), 
 
 def toy_maps(maps: Mapping[str, np.ndarray]) -> Figure:
     """Maps of a few frames, (T, T) each, side by side with their weights written in."""
-    figure = Figure(figsize=(13, 5.4), layout="constrained")
-    for ax, (title, weights) in zip(figure.subplots(1, len(maps)), maps.items(), strict=True):
+    figure, axes = subplots(13, 5.4, columns=len(maps))
+    for ax, weights in titled(axes, maps):
         ax.imshow(weights, vmin=0, vmax=1, cmap="Blues", aspect="equal")
         for (row, column), value in np.ndenumerate(weights):
             if value > 0:
@@ -29,10 +38,9 @@ def toy_maps(maps: Mapping[str, np.ndarray]) -> Figure:
                 ink = "white" if value > 0.6 else "black"
                 ax.text(column, row, text, ha="center", va="center", fontsize=13, color=ink)
         frames = range(len(weights))
-        ax.set(title=title, xlabel="key", xticks=frames, yticks=frames)
-        ax.spines[:].set_visible(False)
-        ax.tick_params(length=0)
-    figure.axes[0].set_ylabel("query")
+        ax.set(xlabel="key", xticks=frames, yticks=frames)
+        without_lines(ax)
+    axes[0].set_ylabel("query")
     return figure
 
 
@@ -51,13 +59,14 @@ def grid_of_maps(
     the centers of the frames in seconds.
     """
     heads, T, _ = next(iter(maps.values())).shape
-    figure = Figure(figsize=(12, 3.05 * len(maps) + 0.9), layout="constrained")
-    axes = figure.subplots(len(maps), heads, sharex=True, sharey=True, squeeze=False)
+    figure, axes = subplots(
+        12, 3.05 * len(maps) + 0.9, rows=len(maps), columns=heads, sharex=True, sharey=True, squeeze=False
+    )
     start, *_, end = frame_edges(times)
+    look = {"extent": (start, end, end, start), "aspect": "equal", "vmin": 0, "vmax": most, "cmap": STEPS}
     for row, (layer, weights) in enumerate(maps.items()):
         for head, ax in enumerate(axes[row]):
-            extent = (start, end, end, start)
-            image = ax.imshow(T * weights[head], extent=extent, aspect="equal", vmin=0, vmax=most, cmap=STEPS)
+            image = ax.imshow(T * weights[head], **look)
             color, marker = TYPE_LOOKS[str(types[row, head])]
             ax.spines[:].set(visible=True, color=color, linewidth=4)
             ax.set_title(f"{layer}, head {head + 1}", fontsize=12, pad=7)
@@ -73,24 +82,24 @@ def grid_of_maps(
     bar.ax.tick_params(labelsize=12)
     figure.supxlabel("key", fontsize=14)
     figure.supylabel("query", fontsize=14)
-    handles = [
-        axes[0, 0].plot([], [], marker, color=color, markersize=10, label=name)[0]
-        for name, (color, marker) in TYPE_LOOKS.items()
-    ]
-    figure.legend(handles=handles, title=title, title_fontsize=16, loc="outside upper center", ncols=3, fontsize=13)
+    look = {"title": title, "title_fontsize": 16, "fontsize": 13, "ncols": 3}
+    figure.legend(handles=_type_handles(), loc="outside upper center", **look)
     return figure
+
+
+def _type_handles(of: str = "") -> list[Line2D]:
+    """The marks of the head types, for a legend; `of` is put behind their names."""
+    looks = {"linestyle": "", "markersize": 10}
+    return [Line2D([], [], marker=m, color=c, label=f"{name}{of}", **looks) for name, (c, m) in TYPE_LOOKS.items()]
 
 
 def measures(panels: Mapping[str, tuple[np.ndarray, np.ndarray]], types: np.ndarray, names: tuple[str, str]) -> Figure:
     """One panel a measure: every head of the first network by its type's mark, of the second as gray crosses.
 
-    Args:
-        panels: title and axis → (layers, H) of the two networks, 0 for the even map.
-        types: (layers, H) of the first.
-        names: of the two networks.
+    `panels` is title and axis → (layers, H) of the two networks, 0 for the even map; `types` (layers, H) of the first.
     """
-    figure = Figure(figsize=(14, 5), layout="constrained")
-    for ax, (title, (values, others)) in zip(figure.subplots(1, len(panels)), panels.items(), strict=True):
+    figure, axes = subplots(14, 5, columns=len(panels))
+    for ax, (title, (values, others)) in zip(axes, panels.items(), strict=True):
         name, _, axis = title.partition("\n")
         ax.axhline(0, color=COLORS["muted"], linewidth=1.5)
         for (layer, head), value in np.ndenumerate(values):
@@ -100,11 +109,8 @@ def measures(panels: Mapping[str, tuple[np.ndarray, np.ndarray]], types: np.ndar
             ax.plot(x, value, marker, color=color, markersize=10)
         ax.set(title=name, ylabel=axis, xlabel="layer", xticks=range(1, len(values) + 1))
         ax.margins(y=0.12)
-    handles = [
-        ax.plot([], [], marker, color=color, markersize=10, label=f"{name} ({names[0]})")[0]
-        for name, (color, marker) in TYPE_LOOKS.items()
-    ]
-    handles += ax.plot([], [], "x", color="#666666", markersize=7, label=names[1])
+    cross = Line2D([], [], linestyle="", marker="x", color="#666666", markersize=7, label=names[1])
+    handles = [*_type_handles(f" ({names[0]})"), cross]
     figure.legend(handles=handles, loc="outside lower center", ncols=4, fontsize=13)
     return figure
 
@@ -112,37 +118,23 @@ def measures(panels: Mapping[str, tuple[np.ndarray, np.ndarray]], types: np.ndar
 def head_tables(tables: Mapping[str, np.ndarray], form: str, unit: str, center: float | None = None) -> Figure:
     """Tables of one number a head, (layers, H) each, on one color scale, the numbers written in.
 
-    Args:
-        tables: title → numbers.
-        form: how to write them, such as ".2f".
-        unit: label of the color bar.
-        center: the value that is white between two colors; None where all are amounts.
+    `form` says how to write a number, such as ".2f", `unit` labels the color bar, and `center` is white between two
+    colors; None where all are amounts.
     """
-    figure = Figure(figsize=(1.2 + 5.4 * len(tables), 4.4), layout="constrained")
+    figure, axes = subplots(1.2 + 5.4 * len(tables), 4.4, columns=len(tables))
     values = np.stack(list(tables.values()))
     scale = {"vmin": values.min(), "vmax": values.max(), "cmap": "Blues"}
     if center is not None:
         reach = max(np.abs(values - center).max(), 1e-9)
         scale = {"vmin": center - reach, "vmax": center + reach, "cmap": DIVERGING}
-    for ax, (title, table) in zip(np.ravel(figure.subplots(1, len(tables))), tables.items(), strict=True):
-        image = ax.imshow(table, aspect="auto", **scale)
-        write_numbers(ax, table, form, image)
+    for ax, table in titled(axes, tables):
+        image = draw_numbers(ax, table, form, **scale)
         layers, heads = table.shape
-        ax.set(title=title, xlabel="head", ylabel="layer", xticks=range(heads), yticks=range(layers))
-        ax.set(xticklabels=range(1, heads + 1), yticklabels=range(1, layers + 1))
+        ax.set_xticks(range(heads), range(1, heads + 1))
+        ax.set_yticks(range(layers), range(1, layers + 1))
+        ax.set(xlabel="head", ylabel="layer")
     figure.colorbar(image, ax=figure.axes, label=unit, pad=0.02)
     return figure
-
-
-def write_numbers(ax: Axes, table: np.ndarray, form: str, image: AxesImage, size: int = 14) -> None:
-    """The numbers of a picture (rows, columns) into its cells, in ink that can be read on each; axes without lines."""
-    for (row, column), value in np.ndenumerate(table):
-        red, green, blue, _ = image.cmap(image.norm(value))
-        ink = "white" if 0.3 * red + 0.59 * green + 0.11 * blue < 0.5 else "black"
-        text = "–" if np.isnan(value) else f"{value:{form}}"
-        ax.text(column, row, text, ha="center", va="center", fontsize=size, color=ink)
-    ax.spines[:].set_visible(False)
-    ax.tick_params(length=0)
 
 
 def by_class(tables: Mapping[str, np.ndarray], classes: Sequence[str], least: int) -> Figure:
@@ -150,20 +142,17 @@ def by_class(tables: Mapping[str, np.ndarray], classes: Sequence[str], least: in
 
     `least` is how many frames the rarest class has: it stands below, for ratios of few frames are no findings.
     """
-    figure = Figure(figsize=(14, 6), layout="constrained")
-    for ax, (title, table) in zip(figure.subplots(1, len(tables), sharey=True), tables.items(), strict=True):
-        image = ax.imshow(np.log2(table), cmap=DIVERGING, vmin=-1, vmax=1, aspect="equal")
-        for (row, column), value in np.ndenumerate(table):
-            ink = "white" if abs(np.log2(value)) > 0.75 else "black"
-            ax.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=13, color=ink)
-        places = range(len(classes))
-        ax.set(title=title, xlabel="key", xticks=places, yticks=places, yticklabels=classes)
-        ax.set_xticklabels(classes, rotation=30, ha="right", rotation_mode="anchor")
-        ax.spines[:].set_visible(False)
-        ax.tick_params(length=0)
-    figure.axes[0].set_ylabel("query")
-    bar = figure.colorbar(image, ax=figure.axes, label="times as much", pad=0.02, ticks=(-1, -0.5, 0, 0.5, 1))
-    bar.ax.set_yticklabels(["½", "0.7", "1", "1.4", "2"])
+    figure, axes = subplots(14, 6, columns=len(tables), sharey=True)
+    places = range(len(classes))
+    for ax, table in titled(axes, tables):
+        image = draw_numbers(ax, table, size=13, cmap=DIVERGING, norm=LogNorm(0.5, 2), aspect="equal")
+        ax.set_xticks(places, classes, rotation=30, ha="right", rotation_mode="anchor")
+        ax.set_yticks(places, classes)
+        ax.set_xlabel("key")
+    axes[0].set_ylabel("query")
+    bar = figure.colorbar(image, ax=figure.axes, label="times as much", pad=0.02)
+    bar.set_ticks([0.5, 2**-0.5, 1, 2**0.5, 2], labels=["½", "0.7", "1", "1.4", "2"], minor=False)
+    bar.minorticks_off()
     figure.supxlabel(f"the rarest class has {least} frames", fontsize=13, color="#555555")
     return figure
 
@@ -181,8 +170,7 @@ def masked_stretch(
 
     `times` (T,) are the frames' centers in seconds.
     """
-    figure = Figure(figsize=(12, 6), layout="constrained")
-    strip, sound, ax = figure.subplots(3, 1, sharex=True, height_ratios=(1, 1.6, 4))
+    figure, (strip, sound, ax) = subplots(12, 6, rows=3, sharex=True, height_ratios=(1, 1.6, 4))
     draw_intervals(strip, words, "")
     strip.tick_params(bottom=False, labelbottom=False)
     draw_waveform(sound, waveform)
@@ -193,8 +181,7 @@ def masked_stretch(
         for panel in (sound, ax):
             panel.axvspan(start, end, color=COLORS["muted"], alpha=0.35, linewidth=0)
     ax.axhline(1, color=COLORS["muted"], linewidth=1.5)
-    for (name, values), (color, line, _) in zip(lines.items(), LINES, strict=False):
-        ax.step(times, values, line, where="mid", color=color, linewidth=2.2, label=name)
+    draw_lines(ax, lines, times, marked=False, drawstyle="steps-mid", linewidth=2.2)
     top = 1.3 * max(values.max() for values in lines.values())
     ax.set(xlabel="time of the key (s); gray: masked", ylabel="attention received\n(even shares)", ylim=(0, top))
     ax.set_xlim(edges[0], edges[-1])
@@ -205,8 +192,7 @@ def masked_stretch(
 
 def losses(bars: Mapping[str, float], chance: float, whole: str) -> Figure:
     """Contrastive loss with parts of the network taken away, from top to bottom; lines for the whole and for chance."""
-    figure = Figure(figsize=(12, 0.62 * len(bars) + 1.6), layout="constrained")
-    ax = figure.subplots()
+    figure, ax = subplots(12, 0.62 * len(bars) + 1.6)
     names, values = list(bars), np.array(list(bars.values()))
     colors = [COLORS["c"] if name == whole else COLORS["lit"] for name in names]
     ax.barh(names, values, color=colors, height=0.66)
@@ -223,22 +209,22 @@ def losses(bars: Mapping[str, float], chance: float, whole: str) -> Figure:
 
 def layer_matrices(tables: Mapping[str, np.ndarray], layers: Sequence[str], across: Mapping[str, str]) -> Figure:
     """Similarities (layers, layers), 0 to 1, written in; `across` says what network stands in the columns of each."""
-    figure = Figure(figsize=(14, 5.8), layout="constrained")
-    for ax, (title, table) in zip(figure.subplots(1, len(tables)), tables.items(), strict=True):
-        image = ax.imshow(table, vmin=0, vmax=1, aspect="equal")
-        write_numbers(ax, table, ".2f", image, size=13)
-        ax.set(title=title, xlabel=across[title], xticks=range(len(layers)), yticks=range(len(layers)))
-        ax.set(yticklabels=layers)
-        ax.set_xticklabels(layers, rotation=40, ha="right", rotation_mode="anchor")
+    figure, axes = subplots(14, 5.8, columns=len(tables))
+    places = range(len(layers))
+    for ax, (title, table) in zip(axes, tables.items(), strict=True):
+        image = draw_numbers(ax, table, size=13, vmin=0, vmax=1, aspect="equal")
+        ax.set(title=title, xlabel=across[title])
+        ax.set_xticks(places, layers, rotation=40, ha="right", rotation_mode="anchor")
+        ax.set_yticks(places, layers)
     figure.colorbar(image, ax=figure.axes, label="linear CKA", pad=0.02)
     return figure
 
 
 def probes(panels: Mapping[str, Mapping[str, Mapping[str, float]]], chance: Mapping[str, float]) -> Figure:
     """One panel a question: accuracy over the layers, one line a network; question → network → layer → accuracy."""
-    figure = Figure(figsize=(14, 5), layout="constrained")
-    looks = [*LINES, ("#666666", ":", "x")]
-    for ax, (question, networks) in zip(figure.subplots(1, len(panels), sharey=True), panels.items(), strict=True):
+    figure, axes = subplots(14, 5, columns=len(panels), sharey=True)
+    looks = [*LINES[:3], ("#666666", ":", "x")]
+    for ax, (question, networks) in zip(axes, panels.items(), strict=True):
         for (name, curve), (color, line, marker) in zip(networks.items(), looks, strict=False):
             look = {"color": color, "marker": marker, "markersize": 8, "linewidth": 2}
             ax.plot(list(curve), list(curve.values()), line, label=name, **look)
@@ -247,7 +233,7 @@ def probes(panels: Mapping[str, Mapping[str, Mapping[str, float]]], chance: Mapp
         ax.text(0.02, chance[question] - 0.02, "guessing", va="top", fontsize=12, color="#555555", transform=where)
         ax.set(title=question, ylim=(0, 1.02))
         ax.tick_params(axis="x", rotation=40)
-    figure.axes[0].set_ylabel("accuracy of a linear probe")
+    axes[0].set_ylabel("accuracy of a linear probe")
     figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=13)
     return figure
 
@@ -257,25 +243,22 @@ def rollout_beside_truth(maps: Mapping[str, np.ndarray], words: Sequence[Interva
 
     `times` (T,) are the frames' centers in seconds.
     """
-    figure = Figure(figsize=(14, 5.6), layout="constrained")
-    for ax, (title, weights) in zip(figure.subplots(1, len(maps)), maps.items(), strict=True):
+    figure, axes = subplots(14, 5.6, columns=len(maps))
+    for ax, weights in titled(axes, maps):
         draw_map(ax, weights, words, times, vmin=0, vmax=len(weights) * np.quantile(weights, 0.99))
-        ax.set_title(title)
         ax.set(xlabel="frame that is looked at, or hidden", ylabel="frame whose context it is")
     return figure
 
 
 def around_a_frame(lines: Mapping[str, np.ndarray], hop: float, reach: float) -> Figure:
     """Shares over the distance from a frame, (2 T - 1,) each from the past to the future, on a logarithmic axis."""
-    figure = Figure(figsize=(11, 4.8), layout="constrained")
-    ax = figure.subplots()
+    figure, ax = subplots(11, 4.8)
     ax.add_patch(Rectangle((-reach, 0), 2 * reach, 1, color=COLORS["z"], alpha=0.18, linewidth=0))
     ax.text(0, 0.97, "reach of the positional convolution", ha="center", va="top", fontsize=13,
             transform=ax.get_xaxis_transform())  # fmt: skip
-    for (name, values), (color, line, _) in zip(lines.items(), LINES, strict=False):
-        offsets = (np.arange(len(values)) - len(values) // 2) * hop
-        ax.semilogy(offsets, values, line, color=color, linewidth=2.2, label=name)
-    ax.set(xlabel="distance (s)", ylabel="share of the whole", xlim=(-1.5, 1.5), ylim=(2e-3, 1))
+    number = len(next(iter(lines.values())))
+    draw_lines(ax, lines, (np.arange(number) - number // 2) * hop, marked=False, linewidth=2.2)
+    ax.set(xlabel="distance (s)", ylabel="share of the whole", yscale="log", xlim=(-1.5, 1.5), ylim=(2e-3, 1))
     ax.set_title("Where a context comes from: rollout, and what hiding frames shows")
     ax.legend(loc="upper right")
     return figure

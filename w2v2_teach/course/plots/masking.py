@@ -10,8 +10,9 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import PercentFormatter
 
 from w2v2_teach.config import SAMPLE_RATE
-from w2v2_teach.course.plots.speech import draw_intervals, draw_waveform, frame_edges
-from w2v2_teach.course.plots.style import COLORS, LINES
+from w2v2_teach.course.plots.pretraining import draw_runs
+from w2v2_teach.course.plots.speech import draw_frames, draw_strip, draw_waveform, frame_edges
+from w2v2_teach.course.plots.style import COLORS, LINES, subplots, without_lines
 from w2v2_teach.speech.intervals import Interval
 
 VISIBLE, HIDDEN = "#FBE3B8", "#3B3B3B"  # light as z, and dark: apart without color, too
@@ -20,19 +21,16 @@ KEY = [Patch(facecolor=VISIBLE, edgecolor="#888888", label="visible"), Patch(fac
 
 def spans_by_hand(starts: Sequence[int], M: int, mask: np.ndarray) -> Figure:
     """One row per span of M frames, and below them the mask (T,) that they make together."""
-    figure = Figure(figsize=(10, 0.75 * len(starts) + 1.9), layout="constrained")
-    ax = figure.subplots()
+    figure, ax = subplots(10, 0.75 * len(starts) + 1.9)
     names = [f"span from {start}" for start in starts] + ["mask"]
-    for row, name in enumerate(names):
-        hidden = mask if name == "mask" else np.isin(np.arange(len(mask)), starts[row] + np.arange(M))
-        for frame, is_hidden in enumerate(hidden):
-            color = HIDDEN if is_hidden else VISIBLE
-            ax.barh(row, 0.94, left=frame - 0.47, height=0.8, color=color, edgecolor="#888888")
+    frames = np.arange(len(mask))  # (T,)
+    for row, hidden in enumerate([*(np.isin(frames, start + np.arange(M)) for start in starts), mask]):
+        colors = np.where(hidden, HIDDEN, VISIBLE)
+        ax.barh(row, 0.94, left=frames - 0.47, height=0.8, color=colors, edgecolor="#888888")
     ax.axhline(len(starts) - 0.5, color="black", linewidth=1.5)
-    ax.set(yticks=range(len(names)), yticklabels=names, xticks=range(len(mask)), xlabel="frame t")
+    ax.set(yticks=range(len(names)), yticklabels=names, xticks=frames, xlabel="frame t")
     ax.invert_yaxis()
-    ax.tick_params(length=0)
-    ax.spines[:].set_visible(False)
+    without_lines(ax)
     figure.legend(handles=KEY, loc="outside upper right", ncols=2)
     return figure
 
@@ -42,14 +40,10 @@ def share_over_product(
 ) -> Figure:
     """Share of masked frames over p·M: what it would be without overlap, the formula, and what was drawn.
 
-    Args:
-        product: (n,) values of p·M.
-        formula: M → (n,) the share that the formula gives there.
-        asked: (k,) values of p·M with which masks were drawn.
-        drawn: M → (k,) the share that these masks hide.
+    `formula` is M → the share that it gives at the products p·M (n,), `drawn` M → the share that masks hide which were
+    drawn with p·M as `asked` (k,).
     """
-    figure = Figure(figsize=(10, 4.8), layout="constrained")
-    ax = figure.subplots()
+    figure, ax = subplots(10, 4.8)
     ax.plot(product, product, ":", color="#555555", linewidth=2)
     ax.text(0.8, 0.83, "no overlap: p·M", rotation=26, ha="center", fontsize=13, color="#555555")
     for (M, curve), (color, line, marker) in zip(formula.items(), LINES, strict=False):
@@ -65,8 +59,7 @@ def share_over_product(
 
 def span_lengths(lengths: np.ndarray, title: str) -> Figure:
     """How often each length of a hidden stretch, in frames, occurs; `lengths` has one entry per stretch."""
-    figure = Figure(figsize=(10, 4.6), layout="constrained")
-    ax = figure.subplots()
+    figure, ax = subplots(10, 4.6)
     draw_lengths(ax, lengths)
     ax.set_title(title)
     return figure
@@ -88,29 +81,28 @@ def draw_lengths(ax: Axes, lengths: np.ndarray) -> None:
 
 def rows(masks: Mapping[str, np.ndarray], times: np.ndarray) -> Figure:
     """Masks of several utterances, (B, T) each, one panel per variant; `times` (T,) are the frames' centers (s)."""
-    figure = Figure(figsize=(11, 1.0 + sum(0.9 + 0.17 * len(mask) for mask in masks.values())), layout="constrained")
-    axes = figure.subplots(len(masks), 1, sharex=True, squeeze=False, height_ratios=[len(m) for m in masks.values()])
-    for ax, (title, mask) in zip(axes[:, 0], masks.items(), strict=True):
+    lines = [len(mask) for mask in masks.values()]
+    height = 1.0 + sum(0.9 + 0.17 * n for n in lines)
+    figure, _ = subplots(11, height, rows=len(masks), sharex=True, height_ratios=lines)
+    for ax, (title, mask) in zip(figure.axes, masks.items(), strict=True):
         draw_rows(ax, mask, times)
         ax.set_title(title, loc="left")
-    axes[-1, 0].set_xlabel("time (s)")
+    figure.axes[-1].set_xlabel("time (s)")
     figure.legend(handles=KEY, loc="outside upper right", ncols=2)
     return figure
 
 
 def draw_rows(ax: Axes, mask: np.ndarray, times: np.ndarray) -> None:
     """One row per utterance of a mask (B, T), dark where frames are masked; `times` (T,) are the frames' centers."""
-    B, (start, *_, end) = len(mask), frame_edges(times)
-    ax.imshow(mask, cmap=ListedColormap([VISIBLE, HIDDEN]), vmin=0, vmax=1, extent=(start, end, B, 0))
-    ax.hlines(range(1, B), start, end, color="white", linewidth=2)
+    draw_frames(ax, mask, times, cmap=ListedColormap([VISIBLE, HIDDEN]), vmin=0, vmax=1)
+    ax.hlines(range(1, len(mask)), *frame_edges(times)[[0, -1]], color="white", linewidth=2)
     ax.set(yticks=[], ylabel="utterances")
     ax.spines[:].set_visible(False)
 
 
 def settings(mask: np.ndarray, lengths: np.ndarray, times: np.ndarray, title: str) -> Figure:
     """The masks of a few utterances (B, T), and beside them how long the hidden stretches of many are."""
-    figure = Figure(figsize=(13, 5), layout="constrained")
-    left, right = figure.subplots(1, 2, width_ratios=(1.3, 1))
+    figure, (left, right) = subplots(13, 5, columns=2, width_ratios=(1.3, 1))
     draw_rows(left, mask, times)
     left.set(title=title, xlabel="time (s)")
     left.legend(handles=KEY, loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2)
@@ -123,10 +115,9 @@ def masked_utterance(
     waveform: np.ndarray, mask: np.ndarray, words: Sequence[Interval], phones: Sequence[Interval], times: np.ndarray
 ) -> Figure:
     """A waveform (L,) with its words, phones and frames (T,); where frames are hidden the waveform is shaded."""
-    figure = Figure(figsize=(13, 5.4), layout="constrained")
-    axes = figure.subplots(4, 1, sharex=True, height_ratios=(0.7, 1.1, 4, 0.6))
-    draw_intervals(axes[0], words, "words")
-    draw_intervals(axes[1], phones, "phones")
+    figure, axes = subplots(13, 5.4, rows=4, sharex=True, height_ratios=(0.7, 1.1, 4, 0.6))
+    draw_strip(axes[0], words, "words")
+    draw_strip(axes[1], phones, "phones")
     draw_waveform(axes[2], waveform)
     for frame in np.flatnonzero(mask):
         axes[2].axvspan(*frame_edges(times)[frame : frame + 2], color=HIDDEN, alpha=0.3, linewidth=0)
@@ -134,17 +125,15 @@ def masked_utterance(
     axes[2].set_xlabel("")
     axes[3].set(xlabel="time (s)", xlim=(0, len(waveform) / SAMPLE_RATE))
     axes[3].set_ylabel("frames of x", rotation=0, ha="right", va="center")
-    for ax in axes[:3]:
-        ax.tick_params(bottom=False, labelbottom=False)
-        ax.spines["bottom"].set_visible(False)
+    axes[2].tick_params(bottom=False, labelbottom=False)
+    axes[2].spines["bottom"].set_visible(False)
     figure.legend(handles=KEY, loc="outside upper right", ncols=2)
     return figure
 
 
 def ruler(track: np.ndarray, hole: slice, hop: float, explained: Mapping[int, float]) -> Figure:
     """A straight line over a hole in one frequency's track (T,), and how much such lines explain by length of hole."""
-    figure = Figure(figsize=(13, 4.6), layout="constrained")
-    left, right = figure.subplots(1, 2, width_ratios=(1.3, 1))
+    figure, (left, right) = subplots(13, 4.6, columns=2, width_ratios=(1.3, 1))
     times = np.arange(len(track)) * hop
     left.plot(times, track, "o-", color=COLORS["c"], markersize=4, label="power of one band")
     left.axvspan(times[hole.start] - hop / 2, times[hole.stop] - hop / 2, color=HIDDEN, alpha=0.2, linewidth=0)
@@ -165,22 +154,16 @@ def ruler(track: np.ndarray, hole: slice, hop: float, explained: Mapping[int, fl
 def learning(runs: Mapping[str, Sequence[Mapping[str, float]]], guess: Mapping[str, float], title: str) -> Figure:
     """Accuracy and loss over updates, side by side.
 
-    Args:
-        runs: name → the records of a training.
-        guess: "accuracy" and "contrastive_loss" of guessing.
-        title: above both.
+    `runs` is name → records; `guess` has the "accuracy" and the "contrastive_loss" of guessing.
     """
-    figure = Figure(figsize=(13, 4.8), layout="constrained")
+    figure, axes = subplots(13, 4.8, columns=2)
     figure.suptitle(title, fontsize=16)
-    names = {"accuracy": "accuracy", "contrastive_loss": "loss (nats)"}
-    for ax, (key, name) in zip(figure.subplots(1, 2), names.items(), strict=True):
+    for ax, key, name in zip(axes, ("accuracy", "contrastive_loss"), ("accuracy", "loss (nats)"), strict=True):
         ax.axhline(guess[key], color=COLORS["muted"], linewidth=2.5, label="guessing")
-        for (run, records), (color, line, marker) in zip(runs.items(), LINES, strict=False):
-            updates, values = [r["update"] for r in records], [r[key] for r in records]
-            ax.plot(updates, values, line, color=color, marker=marker, markersize=5, label=run)
-        ax.set(xlabel="update", ylabel=name, xlim=(0, None))
+        draw_runs(ax, runs, key, markersize=5)
+        ax.set(ylabel=name, xlim=(0, None))
         ax.margins(y=0.12)
-    figure.axes[0].set_ylim(bottom=0)
-    figure.axes[0].yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(runs) + 1)
+    axes[0].set_ylim(bottom=0)
+    axes[0].yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(runs) + 1)
     return figure

@@ -8,36 +8,33 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from w2v2_teach.course.plots.attention import draw_map
+from w2v2_teach.course.plots.pretraining import draw_runs
 from w2v2_teach.course.plots.speech import draw_intervals, draw_waveform
-from w2v2_teach.course.plots.style import COLORS, LINES
+from w2v2_teach.course.plots.style import COLORS, LINES, subplots, titled
 from w2v2_teach.speech.intervals import Interval
 
 
 def maps(attentions: Mapping[str, np.ndarray], words: Sequence[Interval], times: np.ndarray) -> Figure:
     """Attention maps (T, T) side by side, each on its own color scale; `times` (T,) are the frames' centers (s)."""
-    figure = Figure(figsize=(13, 5.8), layout="constrained")
-    for ax, (title, weights) in zip(figure.subplots(1, len(attentions)), attentions.items(), strict=True):
+    figure, axes = subplots(13, 5.8, columns=len(attentions))
+    for ax, weights in titled(axes, attentions):
         draw_map(ax, weights, words, times, vmin=0, vmax=len(weights) * np.quantile(weights, 0.99))
-        ax.set_title(title)
     return figure
 
 
 def reach(gradients: Mapping[str, np.ndarray], window: tuple[float, float], step: float) -> Figure:
     """Which samples move the context of one frame.
 
-    Args:
-        gradients: name → largest gradient (n,) in each stretch of `step` seconds; 0 is drawn as nothing.
-        window: the frame's own window, in seconds.
-        step: s
+    `gradients` is name → largest gradient (n,) in each stretch of `step` seconds, 0 drawn as nothing; `window` is the
+    frame's own, in seconds.
     """
-    figure = Figure(figsize=(12, 5), layout="constrained")
-    axes = figure.subplots(len(gradients), 1, sharex=True, sharey=True)
+    figure, axes = subplots(12, 5, rows=len(gradients), sharex=True, sharey=True)
     highest = max(map(np.max, gradients.values()))
-    for ax, (name, values) in zip(axes, gradients.items(), strict=True):
+    for ax, values in titled(axes, gradients):
         starts = np.arange(len(values)) * step
         ax.bar(starts, np.where(values > 0, values, np.nan), width=step, align="edge", color=COLORS["c"])
         ax.axvspan(*window, color=COLORS["lit"], alpha=0.35, linewidth=0)
-        ax.set(yscale="log", ylim=(highest * 1e-6, highest * 5), title=name, xlim=(0, len(values) * step))
+        ax.set(yscale="log", ylim=(highest * 1e-6, highest * 5), xlim=(0, len(values) * step))
     axes[0].text(window[1] + 0.02, highest, "the frame's own 25 ms", color="#A34700", fontsize=13, va="center")
     axes[-1].set_xlabel("time of the sample (s)")
     figure.supylabel("gradient", fontsize=14)
@@ -53,8 +50,7 @@ class Curve(NamedTuple):
 
 def over_steps(curves: Mapping[str, Curve], guess: float, label: str) -> Figure:
     """Something between 0 and 1 over how many frames ahead is guessed; `guess`: where knowing nothing leads."""
-    figure = Figure(figsize=(11, 4.8), layout="constrained")
-    ax = figure.subplots()
+    figure, ax = subplots(11, 4.8)
     for (name, curve), (color, line, marker) in zip(curves.items(), LINES, strict=False):
         ax.plot(curve.steps, curve.values, line, color=color, marker=marker, markersize=8, linewidth=2.5, label=name)
     ax.axhline(guess, color=COLORS["muted"], linewidth=1.5, label="knowing nothing")
@@ -66,14 +62,11 @@ def over_steps(curves: Mapping[str, Curve], guess: float, label: str) -> Figure:
 
 def trainings(runs: Mapping[str, Sequence[Mapping]], panels: Mapping[str, tuple[str, float]]) -> Figure:
     """Trainings side by side, from a trainer's records: a panel for each key, (its title, top of its axis)."""
-    figure = Figure(figsize=(13, 4.4), layout="constrained")
-    for ax, (key, (title, top)) in zip(figure.subplots(1, len(panels)), panels.items(), strict=True):
-        for (name, records), (color, line, marker) in zip(runs.items(), LINES, strict=False):
-            shown = [record for record in records if key in record]
-            updates, values = [r["update"] for r in shown], [r[key] for r in shown]
-            ax.plot(updates, values, line, color=color, marker=marker, markersize=7, linewidth=2, label=name)
-        ax.set(title=title, xlabel="update", ylim=(-0.03 * top, top))
-    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(runs))
+    figure, axes = subplots(13, 4.4, columns=len(panels))
+    for ax, (key, (title, top)) in zip(axes, panels.items(), strict=True):
+        draw_runs(ax, runs, key, markersize=7, linewidth=2)
+        ax.set(title=title, ylim=(-0.03 * top, top))
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(runs))
     return figure
 
 
@@ -88,18 +81,15 @@ class Spread(NamedTuple):
 def ablation(panels: Mapping[str, Mapping[str, Spread | float]], rows: Sequence[str], lit: str) -> Figure:
     """A table as dots with the range over the seeds: a panel for each measure, a line for each row.
 
-    Args:
-        panels: title → row → spread, or one number; rows that a measure does not have are left out.
-        rows: from the top down.
-        lit: the row that the others are compared with; it is marked, and its range is drawn through the panel.
+    `panels` is title → row → spread, or one number; rows that a measure does not have are left out. The others are
+    compared with the row `lit`: it is marked, and its range is drawn through the panel.
     """
-    figure = Figure(figsize=(14, 1.7 + 0.62 * len(rows)), layout="constrained")
-    axes = figure.subplots(1, len(panels), sharey=True)
+    figure, axes = subplots(14, 1.7 + 0.62 * len(rows), columns=len(panels), sharey=True)
     places = {row: -i for i, row in enumerate(rows)}
-    for ax, (title, values) in zip(axes, panels.items(), strict=True):
+    for ax, values in titled(axes, panels):
         for row, value in values.items():
             _draw_row(ax, places[row], value, row == lit)
-        ax.set(title=title, yticks=list(places.values()), yticklabels=rows, ylim=(0.6 - len(rows), 0.6))
+        ax.set(yticks=list(places.values()), yticklabels=rows, ylim=(0.6 - len(rows), 0.6))
         ax.margins(x=0.25)
         ax.locator_params(axis="x", nbins=4)
         ax.grid(axis="x", alpha=0.4)
@@ -121,16 +111,10 @@ def copy_guess(
 ) -> Figure:
     """How much every frame looks like one of them: the copy's guess for what comes k frames later.
 
-    Args:
-        waveform: (L,)
-        phones: with their times.
-        scores: (T,) cosine of each frame with `frame`.
-        times: (T,) the frames' centers, in seconds.
-        frame: the one that is copied.
-        k: frames ahead.
+    `scores` (T,) are the cosines of each frame with `frame`, which is copied; `times` (T,) the frames' centers in
+    seconds.
     """
-    figure = Figure(figsize=(12, 5.6), layout="constrained")
-    sound, strip, ax = figure.subplots(3, 1, sharex=True, height_ratios=(2, 0.9, 4))
+    figure, (sound, strip, ax) = subplots(12, 5.6, rows=3, sharex=True, height_ratios=(2, 0.9, 4))
     draw_waveform(sound, waveform)
     sound.set(xlabel="", ylabel="")
     draw_intervals(strip, phones, "")

@@ -8,17 +8,15 @@ from matplotlib.figure import Figure
 
 from w2v2_teach.config import SAMPLE_RATE
 from w2v2_teach.course.plots.speech import draw_intervals, draw_waveform
-from w2v2_teach.course.plots.style import COLORS, DIVERGING
+from w2v2_teach.course.plots.style import COLORS, DIVERGING, subplots, ticks_at, titled
 from w2v2_teach.speech.intervals import Interval
 
 MARKERS = ("o", "^", "s", "D")  # one per codebook, so that color is not alone
-LINES = {"linestyle": ("-", "--", ":"), "marker": ("o", "s", "^")}
 
 
 def arrow_game(sequence: np.ndarray, hidden: int, candidates: np.ndarray, answer: int | None = None) -> Figure:
     """Unit arrows (T, 2) in a row with one hidden, and candidates (K+1, 2) below; `answer` is revealed where given."""
-    figure = Figure(figsize=(10, 4.4), layout="constrained")
-    above, below = figure.subplots(2)
+    figure, (above, below) = subplots(10, 4.4, rows=2)
     for t, arrow in enumerate(sequence):
         if t == hidden and answer is None:
             above.text(t, 0, "?", ha="center", va="center", fontsize=30, color=COLORS["lit"], weight="bold")
@@ -61,8 +59,7 @@ def sound_to_text(
     `times` (T,) are the middles of the frames in seconds, `letters` the runs of the same letter with their times;
     `notes`, one per row, say in a few words what it is worth.
     """
-    figure = Figure(figsize=(11, 9.5), layout="constrained")
-    rows = figure.subplots(6, sharex=True, height_ratios=[1.5, 1.8, 1.8, 0.9, 0.6, 0.6])
+    figure, rows = subplots(11, 9.5, rows=6, sharex=True, height_ratios=[1.5, 1.8, 1.8, 0.9, 0.6, 0.6])
     draw_waveform(rows[0], x)
     rows[0].set(title="one utterance, from sound to text", xlabel="", ylabel="waveform x\n(amplitude)")
     draw_frames(rows[1], z, times)
@@ -105,32 +102,27 @@ def _draw_letters(ax: Axes, letters: Sequence[Interval]) -> None:
 
 def gap_curve(distances: Sequence[float], accuracy: Mapping[str, Sequence[float]], chance: float) -> Figure:
     """How often the hidden frame is found, against the distance (ms) to the nearest visible frame; shares of one."""
-    figure = Figure(figsize=(10, 4.2), layout="constrained")
-    ax = figure.subplots()
-    colors = (COLORS["c"], COLORS["z"], COLORS["muted"])
-    for (name, shares), color, line, marker in zip(
-        accuracy.items(), colors, LINES["linestyle"], LINES["marker"], strict=False
-    ):
-        values = 100 * np.asarray(shares)
-        ax.plot(distances, values, color=color, linestyle=line, marker=marker, markersize=8, label=name)
+    figure, ax = subplots(10, 4.2)
+    looks = ((COLORS["c"], "-", "o"), (COLORS["z"], "--", "s"), (COLORS["muted"], ":", "^"))
+    for (name, shares), (color, dash, marker) in zip(accuracy.items(), looks, strict=False):
+        ax.plot(distances, 100 * np.asarray(shares), dash, color=color, marker=marker, markersize=8, label=name)
     ax.axhline(100 * chance, color="black", linewidth=1)
     ax.text(distances[-1], 100 * chance + 1.5, f"blind guessing {chance:.1%}", ha="right", va="bottom", fontsize=13)
     ax.set_title("filling a gap with the mean of the nearest visible frames")
     ax.set(xlabel="distance to the nearest visible frame (ms)", ylabel="hidden frame found (%)", ylim=(0, None))
     ax.set_xscale("log", base=2)
-    ax.set_xticks(distances, [f"{d:.0f}" for d in distances])
-    ax.minorticks_off()
+    ticks_at(ax, distances, ".0f")
     ax.legend()
     return figure
 
 
 def frame_windows(windows: Mapping[str, np.ndarray]) -> Figure:
     """What single frames hear: one panel per waveform (400,), its key as title, each at its own amplitude."""
-    figure = Figure(figsize=(11, 3.2), layout="constrained")
-    for ax, (title, samples) in zip(figure.subplots(1, len(windows)), windows.items(), strict=True):
+    figure, axes = subplots(11, 3.2, columns=len(windows))
+    for ax, samples in titled(axes, windows):
         ax.plot(1000 * np.arange(len(samples)) / SAMPLE_RATE, samples, color=COLORS["x"], linewidth=1.8)
-        ax.set(title=title, xlabel="time in the window (ms)", xlim=(0, 1000 * len(samples) / SAMPLE_RATE))
-    figure.axes[0].set(ylabel="amplitude")
+        ax.set(xlabel="time in the window (ms)", xlim=(0, 1000 * len(samples) / SAMPLE_RATE))
+    axes[0].set(ylabel="amplitude")
     return figure
 
 
@@ -183,8 +175,7 @@ def input_runs(runs: Sequence[tuple[str, np.ndarray, np.ndarray]], unrelated: fl
 
     `unrelated` is the cosine of two frames that have nothing to do with each other.
     """
-    figure = Figure(figsize=(11.5, 5), layout="constrained")
-    axes = figure.subplots(2, len(runs), sharex=True, squeeze=False)
+    figure, axes = subplots(11.5, 5, rows=2, columns=len(runs), sharex=True, squeeze=False)
     for (wave, likeness), (title, x, cosine) in zip(axes.T, runs, strict=True):
         draw_waveform(wave, x)
         wave.set(title=title, xlabel="", ylabel="")

@@ -1,15 +1,14 @@
 """Figures of pre-training: learning curves live and from a log, schedules, what Adam makes of a factor, sick runs."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from w2v2_teach.course.plots.style import COLORS, LINES
+from w2v2_teach.course.plots.style import COLORS, LINES, draw_lines, subplots
 
 Records = Sequence[Mapping[str, float]]  # the lines of a metrics.jsonl
 INK = "#555555"  # of lines that stand for guessing, and of their labels
@@ -24,17 +23,8 @@ def column(records: Records, name: str) -> tuple[list[float], list[float]]:
 def draw_guessing(ax: Axes, value: float, label: str) -> None:
     """A horizontal line at what guessing gives, with its label at the right."""
     ax.axhline(value, color=INK, linestyle=":", linewidth=2)
-    ax.annotate(
-        label,
-        (1, value),
-        (0, 4),
-        ax.get_yaxis_transform(),
-        "offset points",
-        ha="right",
-        va="bottom",
-        color=INK,
-        fontsize=13,
-    )
+    where = (1, value), (0, 4), ax.get_yaxis_transform(), "offset points"
+    ax.annotate(label, *where, ha="right", va="bottom", color=INK, fontsize=13)
 
 
 def draw_metrics(ax: Axes, records: Records, names: Mapping[str, str]) -> None:
@@ -45,25 +35,32 @@ def draw_metrics(ax: Axes, records: Records, names: Mapping[str, str]) -> None:
         ax.plot(updates, values, dash, color=color, linewidth=2, marker=marker if few else None, label=label)
 
 
+def draw_runs(ax: Axes, runs: Mapping[str, Records], metric: str, **look: Any) -> None:
+    """One metric of several runs over the updates, name → records; a run that lacks it has no line."""
+    for (name, records), (color, dash, marker) in zip(runs.items(), LINES, strict=False):
+        ax.plot(*column(records, metric), dash, color=color, marker=marker, label=name, **look)
+    ax.set_xlabel("update")
+
+
+def _draw_game(loss: Axes, accuracy: Axes, records: Records, K: int, parts: Mapping[str, str]) -> None:
+    """Loss and accuracy with what guessing gives; `parts` maps what the legend says to the prefix of the metrics."""
+    draw_metrics(loss, records, {label: f"{prefix}contrastive_loss" for label, prefix in parts.items()})
+    draw_guessing(loss, np.log(K + 1), f"guessing: ln {K + 1}")
+    draw_metrics(accuracy, records, {label: f"{prefix}accuracy" for label, prefix in parts.items()})
+    draw_guessing(accuracy, 1 / (K + 1), f"guessing: 1 in {K + 1}")
+
+
 def live(records: Records, table: np.ndarray, phones: Sequence[str], *, updates: int, K: int, entries: int) -> Figure:
     """A training on its way: loss, accuracy and code perplexity so far, and P(phone | code) at this moment.
 
-    Args:
-        records: the metrics so far.
-        table: (phones, V), one column a code, which adds up to 1 unless the code is not used.
-        phones: the labels of its rows.
-        updates: how many there will be.
-        K: distractors; they say what guessing gives.
-        entries: G·V.
+    `table` (phones, V) has a column a code, which adds up to 1 unless the code is not used; there will be `updates`
+    updates. K distractors say what guessing gives, and `entries`, G·V, how many codes there are.
     """
     figure = Figure(figsize=(13, 7), layout="constrained")
     left, right = figure.subfigures(1, 2, width_ratios=(1, 1.15))
     loss, accuracy, perplexity = left.subplots(3, 1, sharex=True)
-    draw_metrics(loss, records, {"": "contrastive_loss"})
-    draw_guessing(loss, np.log(K + 1), f"guessing: ln {K + 1}")
+    _draw_game(loss, accuracy, records, K, {"": ""})
     loss.set(ylabel="loss (nats)", ylim=(3, 5.2), title="Contrastive loss")
-    draw_metrics(accuracy, records, {"": "accuracy"})
-    draw_guessing(accuracy, 1 / (K + 1), f"guessing: 1 in {K + 1}")
     accuracy.set(ylabel="accuracy", ylim=(0, 0.6), title="Right codes found")
     draw_metrics(perplexity, records, {"": "code_perplexity"})
     perplexity.set(ylabel="perplexity", ylim=(0, 1.1 * entries), title=f"Code perplexity, at most {entries}")
@@ -85,21 +82,16 @@ def draw_table(ax: Axes, table: np.ndarray, phones: Sequence[str]) -> None:
 
 def overfit(records: Records, K: int) -> Figure:
     """Loss and accuracy on a single utterance, over updates."""
-    figure = Figure(figsize=(11, 3.8), layout="constrained")
-    loss, accuracy = figure.subplots(1, 2, sharex=True)
-    draw_metrics(loss, records, {"": "contrastive_loss"})
-    draw_guessing(loss, np.log(K + 1), f"guessing: ln {K + 1}")
+    figure, (loss, accuracy) = subplots(11, 3.8, columns=2, sharex=True)
+    _draw_game(loss, accuracy, records, K, {"": ""})
     loss.set(xlabel="update", ylabel="loss (nats)", ylim=(0, 6.2), title="Loss on one utterance")
-    draw_metrics(accuracy, records, {"": "accuracy"})
-    draw_guessing(accuracy, 1 / (K + 1), f"guessing: 1 in {K + 1}")
     accuracy.set(xlabel="update", ylabel="accuracy", ylim=(0, 1.05), title="Accuracy on one utterance")
     return figure
 
 
 def schedules(rates: Mapping[str, np.ndarray], temperatures: Mapping[str, np.ndarray]) -> Figure:
     """Learning rate, as a share of its peak, and Gumbel temperature over the share of the run; name → values."""
-    figure = Figure(figsize=(12, 4.2), layout="constrained")
-    left, right = figure.subplots(1, 2, sharex=True)
+    figure, (left, right) = subplots(12, 4.2, columns=2, sharex=True)
     for ax, curves in ((left, rates), (right, temperatures)):
         for (name, values), (color, dash, marker) in zip(curves.items(), LINES, strict=False):
             share = np.linspace(0, 100, len(values))
@@ -115,16 +107,12 @@ def schedules(rates: Mapping[str, np.ndarray], temperatures: Mapping[str, np.nda
 def steps_of_adam(gradients: np.ndarray, steps: Mapping[str, np.ndarray], found: np.ndarray) -> Figure:
     """Adam's first step, in learning rates, over the size of the gradient; below it, where real gradients lie.
 
-    Args:
-        gradients: (n,) sizes.
-        steps: name → (n,) steps for them.
-        found: sizes of real gradients, any number of them.
+    `steps` is name → steps (n,) for the sizes `gradients` (n,); `found` are the sizes of real gradients.
     """
-    figure = Figure(figsize=(11, 5.4), layout="constrained")
-    top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
-    for (name, values), (color, dash, marker) in zip(steps.items(), LINES, strict=False):
-        top.semilogx(gradients, values, dash, color=color, linewidth=2.5, marker=marker, markevery=12, label=name)
-    top.set(ylabel="step (learning rates)", ylim=(0, 1.08), title="Adam's first step against the size of the gradient")
+    figure, (top, bottom) = subplots(11, 5.4, rows=2, sharex=True, height_ratios=(2, 1))
+    draw_lines(top, steps, gradients, linewidth=2.5, markevery=12)
+    top.set(xscale="log", ylabel="step (learning rates)", ylim=(0, 1.08))
+    top.set_title("Adam's first step against the size of the gradient")
     top.legend(loc="upper left")
     bottom.hist(found, bins=np.geomspace(gradients[0], gradients[-1], 60), color=COLORS["z"])
     bottom.set(xlabel="size of the gradient of one weight", ylabel="weights", xlim=(gradients[0], gradients[-1]))
@@ -143,22 +131,13 @@ def run_log(
 ) -> Figure:
     """A whole run: loss, accuracy, perplexity, gradient norm, learning rate and τ over updates.
 
-    Args:
-        records: its `metrics.jsonl`.
-        moments: what happened → at which update; a vertical line each, named above.
-        K: distractors.
-        entries: G·V.
-        now: an update to point at.
-        log_axis: updates on a logarithmic axis, else on a linear one.
+    `moments`, what happened → at which update, are vertical lines, named above; `now` is an update to point at. K are
+    the distractors, `entries` is G·V. The updates' axis is logarithmic or linear.
     """
-    figure = Figure(figsize=(12, 9.5), layout="constrained")
-    axes = figure.subplots(5, 1, sharex=True, height_ratios=(1.4, 1.2, 1.2, 0.9, 0.9))
+    figure, axes = subplots(12, 9.5, rows=5, sharex=True, height_ratios=(1.4, 1.2, 1.2, 0.9, 0.9))
     loss, accuracy, perplexity, norm, schedule = axes
-    draw_metrics(loss, records, {"train": "contrastive_loss", "dev": "dev_contrastive_loss"})
-    draw_guessing(loss, np.log(K + 1), f"guessing: ln {K + 1}")
+    _draw_game(loss, accuracy, records, K, {"train": "", "dev": "dev_"})
     loss.set(ylabel="loss\n(nats)", ylim=(None, 1.12 * np.log(K + 1)))
-    draw_metrics(accuracy, records, {"train": "accuracy", "dev": "dev_accuracy"})
-    draw_guessing(accuracy, 1 / (K + 1), f"guessing: 1 in {K + 1}")
     accuracy.set(ylabel="accuracy", ylim=(0, None))
     draw_metrics(perplexity, records, {"of the codes": "code_perplexity", "of the probabilities": "prob_perplexity"})
     perplexity.set(ylabel="perplexity", ylim=(0, 1.08 * entries))
@@ -197,14 +176,10 @@ def _draw_moments(axes: Sequence[Axes], moments: Mapping[str, float], now: float
 
 def clinic(charts: Mapping[str, Records], *, K: int, entries: int) -> Figure:
     """Loss, accuracy and code perplexity of several short runs, one line each; name → records."""
-    figure = Figure(figsize=(13, 4.4), layout="constrained")
-    loss, accuracy, perplexity = figure.subplots(1, 3, sharex=True)
+    figure, (loss, accuracy, perplexity) = subplots(13, 4.4, columns=3, sharex=True)
     panels = {"contrastive_loss": loss, "accuracy": accuracy, "code_perplexity": perplexity}
     for name, ax in panels.items():
-        for (label, records), (color, dash, marker) in zip(charts.items(), LINES, strict=False):
-            updates, values = column(records, name)
-            ax.plot(updates, values, dash, color=color, linewidth=2.5, marker=marker, markevery=0.2, label=label)
-        ax.set(xlabel="update")
+        draw_runs(ax, charts, name, linewidth=2.5, markevery=0.2)
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     for ax, value in ((loss, np.log(K + 1)), (accuracy, 1 / (K + 1))):
         ax.axhline(value, color=INK, linestyle=":", linewidth=2, label=f"guessing among {K + 1}")

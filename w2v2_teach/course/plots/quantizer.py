@@ -7,8 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from w2v2_teach.course.plots.speech import draw_intervals
-from w2v2_teach.course.plots.style import COLORS, LINES
+from w2v2_teach.course.plots.speech import draw_intervals, frame_edges
+from w2v2_teach.course.plots.style import COLORS, draw_lines, subplots, ticks_at, titled
 from w2v2_teach.speech.intervals import Interval
 
 MARKERS = "os^Dv<>P"  # one per entry: never told apart by color alone
@@ -16,8 +16,7 @@ MARKERS = "os^Dv<>P"  # one per entry: never told apart by color alone
 
 def nearest_and_mixture(z: np.ndarray, entries: np.ndarray, codes: np.ndarray, soft: np.ndarray) -> Figure:
     """Left: frames z (N, 2), each tied to the entry (V, 2) of its code. Right: what softmax mixes instead (N, 2)."""
-    figure = Figure(figsize=(11, 4.8), layout="constrained")
-    left, right = figure.subplots(1, 2, sharex=True, sharey=True)
+    figure, (left, right) = subplots(11, 4.8, columns=2, sharex=True, sharey=True)
     for v, entry in enumerate(entries):
         own = z[codes == v]
         left.plot(*np.stack([own, np.broadcast_to(entry, own.shape)]).transpose(2, 0, 1), color="#CCCCCC", linewidth=1)
@@ -37,35 +36,32 @@ def noise_and_winners(
     x: np.ndarray, density: np.ndarray, noise: np.ndarray, softmax: np.ndarray, shares: np.ndarray
 ) -> Figure:
     """Left: draws of Gumbel noise and their density over x. Right: how often each of V entries won, and its softmax."""
-    figure = Figure(figsize=(12, 4.2), layout="constrained")
-    left, right = figure.subplots(1, 2)
+    figure, (left, right) = subplots(12, 4.2, columns=2)
     left.hist(noise, bins=80, range=(x[0], x[-1]), density=True, color=COLORS["x"], label="drawn")
     left.plot(x, density, color="black", linewidth=2, label="density")
     left.set(title="Gumbel noise", xlabel="n = −log(−log u)", ylabel="density", xlim=(x[0], x[-1]))
     left.legend(loc="upper right")
     right.bar(np.arange(len(shares)), shares, 0.7, color=COLORS["x"], edgecolor="black", label="logit + noise largest")
     _softmax_marks(right, softmax)
-    right.set(
-        title="How often each entry wins", xlabel="entry", ylabel="share of the draws", ylim=(0, 1.1 * shares.max())
-    )
-    right.set(xticks=range(len(shares)), xticklabels=range(1, len(shares) + 1))
+    right.set(title="How often each entry wins", ylabel="share of the draws", ylim=(0, 1.1 * shares.max()))
+    _name_entries(right, len(shares))
     right.legend(loc="upper right")
     return figure
 
 
 def temperatures(samples: Mapping[float, np.ndarray], choices: np.ndarray) -> Figure:
     """Soft samples, τ → (draws, V), a row per draw and a column per τ; the entry that was chosen is hatched."""
-    draws, size = next(iter(samples.values())).shape
-    figure = Figure(figsize=(11, 1.6 * draws + 1), layout="constrained")
-    axes = figure.subplots(draws, len(samples), sharex=True, sharey=True)
-    for column, (tau, soft) in enumerate(samples.items()):
-        axes[0, column].set_title(f"τ = {tau:g}")
-        axes[-1, column].set_xlabel("entry")
-        for row in range(draws):
-            _chosen_bars(axes[row, column], soft[row], choices[row])
-    for row in range(draws):
-        axes[row, 0].set_ylabel(f"draw {row + 1}")
-    axes[0, 0].set(ylim=(0, 1.08), yticks=(0, 0.5, 1), xticks=range(size), xticklabels=range(1, size + 1))
+    draws = len(choices)
+    figure, axes = subplots(11, 1.6 * draws + 1, rows=draws, columns=len(samples), sharex=True, sharey=True)
+    for column, (tau, soft) in zip(axes.T, samples.items(), strict=True):
+        for row, ax in enumerate(column):
+            _chosen_bars(ax, soft[row], choices[row])
+        column[0].set_title(f"τ = {tau:g}")
+    for row, ax in enumerate(axes[:, 0]):
+        ax.set_ylabel(f"draw {row + 1}")
+    axes[0, 0].set(ylim=(0, 1.08), yticks=(0, 0.5, 1))
+    for ax in axes.flat:
+        ax.label_outer()
     return figure
 
 
@@ -77,13 +73,11 @@ def straight_through(
     above, below = figure.subfigures(2, 1)
     winner = int(scores.argmax())
     forward = {"logits + noise": scores, "softmax at τ (soft)": soft, "what goes on (hard)": hard}
-    for ax, (title, values) in zip(above.subplots(1, 3), forward.items(), strict=True):
+    for ax, values in titled(above.subplots(1, 3), forward):
         _chosen_bars(ax, values, winner, numbers=True)
-        ax.set(title=title, xlabel="entry")
     axes = below.subplots(1, len(gradients), sharey=True)
-    for ax, (title, values) in zip(axes, gradients.items(), strict=True):
+    for ax, values in titled(axes, gradients):
         _chosen_bars(ax, values, winner, numbers=True, color=COLORS["loss"])
-        ax.set(title=title, xlabel="entry")
     largest = max(np.abs(values).max() for values in gradients.values())
     axes[0].set_ylim(-1.5 * largest, 1.5 * largest)
     axes[0].set_ylabel("gradient of the loss\nto the logits")
@@ -100,12 +94,9 @@ def curves(
 
     `levels` are lines across a panel, title → (height, name); `logarithmic` are titles of panels with such an axis.
     """
-    figure = Figure(figsize=(max(10, 4.4 * len(panels)), 4.3), layout="constrained")
-    axes = figure.subplots(1, len(panels), squeeze=False)[0]
-    for ax, (title, lines) in zip(axes, panels.items(), strict=True):
-        for (name, values), (color, dash, marker) in zip(lines.items(), LINES, strict=False):
-            every = max(1, len(values) // 8)
-            ax.plot(updates, values, dash, color=color, marker=marker, markersize=6, markevery=every, label=name)
+    figure, _ = subplots(max(10, 4.4 * len(panels)), 4.3, columns=len(panels))
+    for ax, (title, lines) in zip(figure.axes, panels.items(), strict=True):
+        draw_lines(ax, lines, updates, markersize=6, markevery=max(1, len(updates) // 8))
         ax.set(title=title, xlabel="update")
         if title in logarithmic:
             ax.set_yscale("log")
@@ -114,7 +105,8 @@ def curves(
         if title in levels:
             height, name = levels[title]
             ax.axhline(height, color=COLORS["muted"], linewidth=1.5, label=name)
-    handles = {label: handle for ax in axes for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
+    parts = [ax.get_legend_handles_labels() for ax in figure.axes]
+    handles = {label: handle for part in parts for handle, label in zip(*part, strict=True)}
     figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=len(handles))
     return figure
 
@@ -122,8 +114,7 @@ def curves(
 def product_codebooks(codebooks: np.ndarray, codes: Sequence[int]) -> Figure:
     """G codebooks (G, V, d/G) as tables of numbers, the chosen rows framed, and below them the joined code vector."""
     groups, size, width = codebooks.shape
-    figure = Figure(figsize=(10, 0.8 + 0.75 * (size + 1.6)), layout="constrained")
-    ax = figure.subplots()
+    figure, ax = subplots(10, 0.8 + 0.75 * (size + 1.6))
     for g, book in enumerate(codebooks):
         left = g * (width + 1)
         ax.text(left + width / 2, -0.35, f"codebook {g + 1}", ha="center", fontsize=15)
@@ -147,26 +138,25 @@ def product_codebooks(codebooks: np.ndarray, codes: Sequence[int]) -> Figure:
 
 def perplexities(distributions: Mapping[str, np.ndarray]) -> Figure:
     """Distributions over V entries, each under a title that says its perplexity."""
-    figure = Figure(figsize=(12, 3.4), layout="constrained")
-    axes = figure.subplots(1, len(distributions), sharey=True)
-    for ax, (title, probs) in zip(axes, distributions.items(), strict=True):
+    figure, axes = subplots(12, 3.4, columns=len(distributions), sharey=True)
+    for ax, probs in titled(axes, distributions):
         ax.bar(range(len(probs)), probs, 0.7, color=COLORS["q"], edgecolor="black")
-        ax.set(title=title, xlabel="entry", xticks=range(len(probs)), xticklabels=range(1, len(probs) + 1))
+        _name_entries(ax, len(probs))
     axes[0].set(ylabel="probability", ylim=(0, 1.08))
     return figure
 
 
 def codes_over_time(phones: Sequence[Interval], seconds: np.ndarray, codes: Mapping[str, np.ndarray]) -> Figure:
     """Which entry each frame chose, one panel per codebook: (T,) heights over `seconds`; phones above, as a strip."""
-    figure = Figure(figsize=(12, 1.6 + 2.7 * len(codes)), layout="constrained")
-    strip, *axes = figure.subplots(len(codes) + 1, 1, sharex=True, height_ratios=[0.6] + [2.7] * len(codes))
+    heights = [0.6] + [2.7] * len(codes)
+    figure, (strip, *axes) = subplots(12, 1 + sum(heights), rows=len(heights), sharex=True, height_ratios=heights)
     draw_intervals(strip, phones, "phones")
-    half = (seconds[1] - seconds[0]) / 2
-    for ax, (title, heights) in zip(axes, codes.items(), strict=True):
-        ax.hlines(heights, seconds - half, seconds + half, color=COLORS["q"], linewidth=5)
+    edges = frame_edges(seconds)
+    for ax, entries in titled(axes, codes):
+        ax.hlines(entries, edges[:-1], edges[1:], color=COLORS["q"], linewidth=5)
         for phone in phones:
             ax.axvline(phone.start, color=COLORS["muted"], linewidth=0.8, linestyle="--")
-        ax.set(title=title, ylabel="entry, in order\nof appearance", ylim=(-1, heights.max() + 2))
+        ax.set(ylabel="entry, in order\nof appearance", ylim=(-1, entries.max() + 2))
     axes[-1].set(xlabel="time (s)", xlim=(phones[0].start, phones[-1].end))
     return figure
 
@@ -175,15 +165,14 @@ def sharpness(
     taus: Sequence[float], middle: Sequence[float], low: Sequence[float], high: Sequence[float], V: int
 ) -> Figure:
     """Largest weight of a soft sample over τ: the middle of many draws, and the range that holds most of them."""
-    figure = Figure(figsize=(10, 4.2), layout="constrained")
-    ax = figure.subplots()
+    figure, ax = subplots(10, 4.2)
     ax.fill_between(taus, low, high, color=COLORS["x"], alpha=0.45, label="eight draws of ten")
     ax.plot(taus, middle, color=COLORS["c"], marker="o", label="the middle draw")
     ax.axhline(1 / V, color=COLORS["muted"], linestyle="--", linewidth=1.5)
     ax.text(taus[0], 1 / V + 0.02, "even: 1/V", fontsize=13, color="#555555")
     ax.set(xscale="log", xlabel="temperature τ", ylabel="largest weight", ylim=(0, 1.05))
-    ax.set(title="How close is a soft sample to a choice?", xticks=taus, xticklabels=[f"{tau:g}" for tau in taus])
-    ax.minorticks_off()
+    ax.set_title("How close is a soft sample to a choice?")
+    ticks_at(ax, taus)
     ax.legend(loc="lower left", ncols=2)
     return figure
 
@@ -192,10 +181,9 @@ def one_draw(
     logits: np.ndarray, noise: np.ndarray, soft: np.ndarray, softmax: np.ndarray, shares: np.ndarray, *, title: str
 ) -> Figure:
     """One choice among V entries: logits and noise, soft sample, hard sample; and many choices beside the softmax."""
-    figure = Figure(figsize=(13, 4.4), layout="constrained")
+    figure, (scores, middle, hard, many) = subplots(13, 4.4, columns=4)
     figure.suptitle(title, fontsize=15)
     entries, winner = np.arange(len(logits)), int((logits + noise).argmax())
-    scores, middle, hard, many = figure.subplots(1, 4)
     scores.axhline(0, color="black", linewidth=0.8)
     scores.hlines(logits, entries - 0.4, entries + 0.4, color=COLORS["c"], linewidth=4, label="logit")
     scores.plot(entries, logits + noise, "D", color=COLORS["lit"], markersize=9, label="+ noise")
@@ -210,7 +198,7 @@ def one_draw(
     many.set(title="share of 1,000 draws", ylim=(0, 1.25))
     many.legend(loc="upper right")
     for ax in figure.axes:
-        ax.set(xlabel="entry", xticks=entries, xticklabels=entries + 1)
+        _name_entries(ax, len(entries))
     return figure
 
 
@@ -218,27 +206,21 @@ def gradient_by_temperature(
     taus: Sequence[float], length: Sequence[float], spread: Sequence[float], silent: Sequence[float]
 ) -> Figure:
     """Left: mean and spread of the straight-through gradient, as parts of the true one. Right: draws without any."""
-    figure = Figure(figsize=(12, 4.4), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    for values, name, (color, dash, marker) in (
-        (length, "mean of all draws", LINES[0]),
-        (spread, "spread of single draws", LINES[1]),
-    ):
-        left.loglog(taus, values, dash, color=color, marker=marker, markersize=7, label=name)
+    figure, (left, right) = subplots(12, 4.4, columns=2)
+    draw_lines(left, {"mean of all draws": length, "spread of single draws": spread}, taus, markersize=7)
     left.axhline(1, color=COLORS["muted"], linewidth=1.5, label="the true gradient")
-    left.set(title="Gradient to the logits", ylabel="length, true gradient = 1", ylim=(0.03, 60))
+    left.set(title="Gradient to the logits", ylabel="length, true gradient = 1", yscale="log", ylim=(0.03, 60))
     left.legend(loc="upper right")
     right.plot(taus, silent, color=COLORS["q"], marker="^", markersize=8)
-    right.set(title="Draws with hardly any gradient", xscale="log", ylabel="share of the draws", ylim=(-0.02, 1))
+    right.set(title="Draws with hardly any gradient", ylabel="share of the draws", ylim=(-0.02, 1))
     for ax in (left, right):
-        ax.set(xlabel="temperature τ", xticks=taus, xticklabels=[f"{tau:g}" for tau in taus])
-        ax.minorticks_off()
+        ax.set(xscale="log", xlabel="temperature τ")
+        ticks_at(ax, taus)
     return figure
 
 
 def _chosen_bars(ax: Axes, heights: np.ndarray, chosen: int, numbers: bool = False, color: str = COLORS["c"]) -> None:
     """A bar per entry, the chosen one hatched and in another color; with its numbers, if wanted."""
-    entries = np.arange(len(heights))
     for i, height in enumerate(heights):
         look = {"color": COLORS["lit"], "hatch": "//"} if i == chosen else {"color": color}
         ax.bar(i, height, 0.7, edgecolor="black", **look)
@@ -249,11 +231,17 @@ def _chosen_bars(ax: Axes, heights: np.ndarray, chosen: int, numbers: bool = Fal
                 ha="center", va="top" if low else "bottom", fontsize=13,
             )  # fmt: skip
     ax.axhline(0, color="black", linewidth=0.8)
-    ax.set(xticks=entries, xticklabels=entries + 1)
+    _name_entries(ax, len(heights))
     if numbers:  # room for them
         top, bottom = max(heights.max(), 0.0), min(heights.min(), 0.0)
         margin = 0.2 * (top - bottom) or 1.0
         ax.set_ylim(bottom - margin * (bottom < 0), top + margin)
+
+
+def _name_entries(ax: Axes, size: int) -> None:
+    """The numbers of the entries on the x-axis, from 1."""
+    ax.set_xticks(range(size), range(1, size + 1))
+    ax.set_xlabel("entry")
 
 
 def _softmax_marks(ax: Axes, softmax: np.ndarray) -> None:

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from w2v2_teach.config import SAMPLE_RATE
 from w2v2_teach.course.plots.speech import STEPS, draw_intervals, draw_spectrogram, draw_waveform
-from w2v2_teach.course.plots.style import COLORS
+from w2v2_teach.course.plots.style import COLORS, subplots, titled
 from w2v2_teach.speech.corpora import Utterance
 
 # Not the course's LINES: here "lit" is the color of samples.
@@ -18,8 +18,7 @@ def sampled(
     times: np.ndarray, waves: Mapping[str, np.ndarray], sample_times: np.ndarray, samples: np.ndarray
 ) -> Figure:
     """Up to four waves over `times` (seconds), one line style each, and the samples that they share as dots."""
-    figure = Figure(figsize=(10, 3.6), layout="constrained")
-    ax = figure.subplots()
+    figure, ax = subplots(10, 3.6)
     for (label, wave), (color, dash) in zip(waves.items(), LINES, strict=False):
         ax.plot(1000 * times, wave, dash, color=color, linewidth=2.5, label=label)
     ax.plot(1000 * sample_times, samples, "o", color=COLORS["lit"], markersize=10, label="samples", zorder=3)
@@ -31,12 +30,10 @@ def sampled(
 
 def folding(tones: np.ndarray, heard: Mapping[int, np.ndarray]) -> Figure:
     """Frequency that the samples show against frequency of the tone, in Hz; `heard` has one curve per sampling rate."""
-    figure = Figure(figsize=(10, 3.8), layout="constrained")
-    ax = figure.subplots()
+    figure, ax = subplots(10, 3.8)
     for (rate, frequencies), (color, dash) in zip(heard.items(), LINES, strict=False):
-        ax.plot(
-            tones / 1000, frequencies / 1000, dash, color=color, linewidth=3, label=f"sampled at {rate / 1000:g} kHz"
-        )
+        label = f"sampled at {rate / 1000:g} kHz"
+        ax.plot(tones / 1000, frequencies / 1000, dash, color=color, linewidth=3, label=label)
         ax.plot(rate / 2000, rate / 2000, "o", color=color, markersize=11)
         ax.text(rate / 2000 + 0.6, rate / 2000, "half the rate", va="center", fontsize=13)
     ax.set(xlabel="frequency of the tone (kHz)", ylabel="frequency heard (kHz)", xlim=(0, tones[-1] / 1000))
@@ -48,34 +45,30 @@ def folding(tones: np.ndarray, heard: Mapping[int, np.ndarray]) -> Figure:
 def spectrograms(panels: Mapping[str, tuple[np.ndarray, float, float]], columns: int = 2) -> Figure:
     """Spectrograms side by side: title → (dB (frequencies, frames), duration in s, highest frequency in Hz)."""
     rows = -(-len(panels) // columns)
-    figure = Figure(figsize=(5 * columns, 2.8 * rows), layout="constrained")
-    figure.get_layout_engine().set(wspace=0.06, hspace=0.04)
-    axes = figure.subplots(rows, columns, squeeze=False).flat
-    for ax, (title, (power_db, duration, top_hz)) in zip(axes, panels.items(), strict=True):
-        draw_spectrogram(ax, power_db, duration, top_hz)
-        ax.set_title(title)
+    figure, axes = subplots(5 * columns, 2.8 * rows, rows=rows, columns=columns, wspace=0.06)
+    figure.get_layout_engine().set(hspace=0.04)
+    for ax, spectrogram in titled(axes, panels):
+        draw_spectrogram(ax, *spectrogram)
     return figure
 
 
 def zoom(x: np.ndarray, views: Mapping[str, tuple[float, float]], stems_below: int = 80) -> Figure:
     """One waveform (L,) at several scales: title → (start, end) in seconds; samples become dots when they are few."""
-    figure = Figure(figsize=(10, 4.5), layout="constrained")
-    figure.get_layout_engine().set(wspace=0.04, hspace=0.04)
-    axes = figure.subplots(2, 2).flat
-    for ax, (title, (start, end)) in zip(axes, views.items(), strict=True):
+    figure, axes = subplots(10, 4.5, rows=2, columns=2, wspace=0.04)
+    figure.get_layout_engine().set(hspace=0.04)
+    for ax, (start, end) in titled(axes, views):
         first, last = round(start * SAMPLE_RATE), round(end * SAMPLE_RATE)
         times = np.arange(first, last) / SAMPLE_RATE * 1000
         few = last - first <= stems_below
         ax.plot(times, x[first:last], "o-" if few else "-", color=COLORS["c"], linewidth=1, markersize=6)
-        ax.set(title=title, xlabel="time (ms)", ylabel="amplitude", xlim=(times[0], times[-1]))
+        ax.set(xlabel="time (ms)", ylabel="amplitude", xlim=(times[0], times[-1]))
         ax.axhline(0, color=COLORS["muted"], linewidth=0.8, zorder=0)
     return figure
 
 
 def labeled_speech(x: np.ndarray, power_db: np.ndarray, utterance: Utterance) -> Figure:
     """Waveform (L,), spectrogram in dB, phones and words of an utterance over one time axis."""
-    figure = Figure(figsize=(11, 6), layout="constrained")
-    wave, image, phones, words = figure.subplots(4, sharex=True, height_ratios=[2, 4, 0.8, 0.8])
+    figure, (wave, image, phones, words) = subplots(11, 6, rows=4, sharex=True, height_ratios=[2, 4, 0.8, 0.8])
     draw_waveform(wave, x)
     draw_spectrogram(image, power_db, utterance.duration)
     draw_intervals(phones, utterance.phones, "phones")
@@ -92,8 +85,7 @@ def labeled_speech(x: np.ndarray, power_db: np.ndarray, utterance: Utterance) ->
 
 def column(piece: np.ndarray, window: np.ndarray, hertz: np.ndarray, power_db: np.ndarray) -> Figure:
     """How a spectrogram gets one column: samples (n,), the window (n,) they are multiplied by, their spectrum in dB."""
-    figure = Figure(figsize=(10, 3.6), layout="constrained")
-    cut, spectrum = figure.subplots(1, 2)
+    figure, (cut, spectrum) = subplots(10, 3.6, columns=2)
     milliseconds, peak = 1000 * np.arange(len(piece)) / SAMPLE_RATE, np.abs(piece).max()
     cut.plot(milliseconds, piece, color=COLORS["x"], linewidth=1.5, label="samples")
     cut.plot(milliseconds, piece * window, color=COLORS["c"], linewidth=2, label="samples × window")
@@ -108,8 +100,7 @@ def column(piece: np.ndarray, window: np.ndarray, hertz: np.ndarray, power_db: n
 
 def mel_axis(filters: np.ndarray, hertz: np.ndarray, mel_db: np.ndarray, duration: float) -> Figure:
     """Mel filters (n_mels, frequencies) and the mel spectrogram (n_mels, frames) that they make, in dB."""
-    figure = Figure(figsize=(10, 3.5), layout="constrained")
-    left, right = figure.subplots(1, 2)
+    figure, (left, right) = subplots(10, 3.5, columns=2)
     for number, curve in enumerate(filters / filters.max(axis=1, keepdims=True), start=1):
         if number % 10:
             left.plot(hertz / 1000, curve, color=COLORS["muted"], linewidth=0.8, zorder=1)
@@ -127,8 +118,7 @@ def mel_axis(filters: np.ndarray, hertz: np.ndarray, mel_db: np.ndarray, duratio
 def batch(input_values: np.ndarray, attention_mask: np.ndarray, labels: Sequence[str]) -> Figure:
     """A padded batch: waveforms and mask, both (B, L), one row each; the padding is hatched."""
     rows, length = input_values.shape
-    figure = Figure(figsize=(11, 1.1 * rows + 1), layout="constrained")
-    axes = figure.subplots(rows, sharex=True, sharey=True)
+    figure, axes = subplots(11, 1.1 * rows + 1, rows=rows, sharex=True, sharey=True)
     for ax, x, mask, label in zip(axes, input_values, attention_mask, labels, strict=True):
         end = mask.sum() / SAMPLE_RATE
         draw_waveform(ax, x, color=COLORS["c"])
@@ -142,34 +132,28 @@ def batch(input_values: np.ndarray, attention_mask: np.ndarray, labels: Sequence
 
 def padding(plans: Mapping[str, Sequence[Sequence[float]]]) -> Figure:
     """Batches drawn row by row: title → batches → lengths in seconds; what is padded to the longest is hatched."""
-    figure = Figure(figsize=(11, 5), layout="constrained")
-    axes = figure.subplots(1, len(plans), sharex=True, sharey=True)
-    for ax, (title, batches) in zip(axes, plans.items(), strict=True):
+    figure, axes = subplots(11, 5, columns=len(plans), sharex=True, sharey=True)
+    for ax, batches in titled(axes, plans):
         y = 0
         for lengths in batches:
             rows = y + np.arange(len(lengths))
             speech, padded = np.asarray(lengths), max(lengths) - np.asarray(lengths)
             ax.barh(rows, speech, height=0.85, color=COLORS["c"], label="speech" if y == 0 else None)
-            ax.barh(
-                rows, padded, left=speech, height=0.85, facecolor="white", edgecolor=COLORS["lit"], hatch="////",
-                linewidth=0, label="padding" if y == 0 else None,
-            )  # fmt: skip
+            look = {"facecolor": "white", "edgecolor": COLORS["lit"], "hatch": "////", "linewidth": 0}
+            ax.barh(rows, padded, left=speech, height=0.85, label="padding" if y == 0 else None, **look)
             y += len(lengths) + 2
-        ax.set(title=title, xlabel="length (s)", yticks=[])
+        ax.set(xlabel="length (s)", yticks=[])
     axes[0].set_ylabel("utterances, batch by batch")
     axes[0].invert_yaxis()
-    handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=2)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return figure
 
 
 def spectra(hertz: np.ndarray, curves: Mapping[str, np.ndarray], band: np.ndarray, band_label: str) -> Figure:
     """Average spectra in dB, one line each; behind them, gray, the range of the spectra in `band` (n, frequencies)."""
-    figure = Figure(figsize=(10, 4.4), layout="constrained")
-    ax = figure.subplots()
-    ax.fill_between(
-        hertz / 1000, band.min(axis=0), band.max(axis=0), color=COLORS["muted"], alpha=0.35, label=band_label
-    )
+    figure, ax = subplots(10, 4.4)
+    edges = band.min(axis=0), band.max(axis=0)
+    ax.fill_between(hertz / 1000, *edges, color=COLORS["muted"], alpha=0.35, label=band_label)
     for (label, curve), (color, dash) in zip(curves.items(), LINES, strict=False):
         ax.plot(hertz / 1000, curve, dash, color=color, linewidth=3, label=label)
     ax.set(xlabel="frequency (kHz)", ylabel="average power (dB)", xlim=(0, hertz[-1] / 1000))
@@ -179,14 +163,11 @@ def spectra(hertz: np.ndarray, curves: Mapping[str, np.ndarray], band: np.ndarra
 
 def two_orders(healthy: np.ndarray, polluted: np.ndarray, length: int) -> Figure:
     """The same padded row (L,) normalized before padding and after it; speech ends at sample `length`."""
-    figure = Figure(figsize=(11, 3.6), layout="constrained")
-    axes = figure.subplots(1, 2, sharex=True, sharey=True)
-    for ax, x, title in zip(axes, (healthy, polluted), ("normalize, then pad", "pad, then normalize"), strict=True):
+    figure, axes = subplots(11, 3.6, columns=2, sharex=True, sharey=True)
+    end = length / SAMPLE_RATE
+    for ax, x in titled(axes, {"normalize, then pad": healthy, "pad, then normalize": polluted}):
         draw_waveform(ax, x, color=COLORS["c"])
-        ax.axvline(length / SAMPLE_RATE, color=COLORS["lit"], linestyle="--", linewidth=2)
-        ax.text(
-            length / SAMPLE_RATE, 0.97, "  padding starts", transform=ax.get_xaxis_transform(), fontsize=13, va="top"
-        )
-        ax.set_title(title)
+        ax.axvline(end, color=COLORS["lit"], linestyle="--", linewidth=2)
+        ax.text(end, 0.97, "  padding starts", transform=ax.get_xaxis_transform(), fontsize=13, va="top")
         ax.label_outer()
     return figure

@@ -10,18 +10,18 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Arc
 
 from w2v2_teach.analysis.verification import DetectionErrors, Trials
-from w2v2_teach.course.plots.style import COLORS, LINES
+from w2v2_teach.course.plots.style import COLORS, LINES, draw_circle, draw_lines, subplots, titled
 
 CLASSES = [(COLORS[k], marker) for k, marker in zip(("c", "lit", "q", "loss", "z", "x"), "os^DvP", strict=True)]
+OTHER: dict[str, Any] = {"color": COLORS["lit"], "hatch": "//", "edgecolor": "white"}  # histograms of other speakers
 ndtri = np.vectorize(NormalDist().inv_cdf)  # a share → how many standard deviations from the middle it ends at
 SHARES = (0.001, 0.01, 0.05, 0.2, 0.5, 0.8)  # ticks of a DET curve
 
 
 def one_margin(angle: float, other: float, margin: float) -> Figure:
     """An embedding between two classes, and where the margin puts it; the own class lies at 0°, all in degrees."""
-    figure = Figure(figsize=(6.4, 5.2), layout="constrained")
-    ax = figure.subplots()
-    _unit_circle(ax)
+    figure, ax = subplots(6.4, 5.2)
+    draw_circle(ax)
     for degrees, color, name in ((0, COLORS["c"], "own class"), (other, COLORS["lit"], "other class")):
         x, y = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
         ax.annotate("", (x, y), (0, 0), arrowprops={"arrowstyle": "-|>", "color": color, "lw": 4})
@@ -39,19 +39,10 @@ def one_margin(angle: float, other: float, margin: float) -> Figure:
     return figure
 
 
-def _unit_circle(ax: Axes) -> None:
-    around = np.linspace(0, 2 * np.pi, 300)
-    ax.plot(np.cos(around), np.sin(around), color=COLORS["muted"], linewidth=1, zorder=1)
-    ax.set(aspect="equal", xticks=[], yticks=[])
-    ax.spines[:].set_visible(False)
-
-
 def target_logits(angles: np.ndarray, curves: Mapping[str, np.ndarray], margin: float) -> Figure:
     """What the own class gets over the angle to it, name → (A,); `angles` and `margin` in degrees."""
-    figure = Figure(figsize=(9.5, 4.8), layout="constrained")
-    ax = figure.subplots()
-    for (name, values), (color, dash, _) in zip(curves.items(), [*LINES, ("black", ":", "")], strict=False):
-        ax.plot(angles, values, dash, color=color, linewidth=2.5, label=name)
+    figure, ax = subplots(9.5, 4.8)
+    draw_lines(ax, curves, angles, marked=False, linewidth=2.5)
     for place, text in ((90, "90°"), (180 - margin, "180° − m")):
         ax.axvline(place, color=COLORS["muted"], linewidth=1)
         ax.text(place + 1.5, 0.93, text, fontsize=13, color="#555555")
@@ -65,10 +56,9 @@ Toy = tuple[np.ndarray, np.ndarray, np.ndarray]  # embeddings (n, 2), labels (n,
 
 def circles(panels: Mapping[str, Toy]) -> Figure:
     """Embeddings in two dimensions, the classes' directions, and where one class ends and the next begins."""
-    figure = Figure(figsize=(0.4 + 6 * len(panels), 5.8), layout="constrained")
-    for ax, (title, toy) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
+    figure, axes = subplots(0.4 + 6 * len(panels), 5.8, columns=len(panels))
+    for ax, toy in titled(axes, panels):
         _draw_embeddings(ax, *toy)
-        ax.set_title(title)
         ax.spines[:].set_visible(False)
     return figure
 
@@ -91,53 +81,43 @@ def _draw_embeddings(ax: Axes, embeddings: np.ndarray, labels: np.ndarray, weigh
 
 def angle_histograms(panels: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figure:
     """Angles of embeddings to their own class and to the nearest other one, in degrees: name → ((n,), (n,))."""
-    figure = Figure(figsize=(0.4 + 6 * len(panels), 3.8), layout="constrained")
+    figure, axes = subplots(0.4 + 6 * len(panels), 3.8, columns=len(panels), sharey=True)
     bins = np.arange(0, 181, 3)
-    for ax, (title, (own, other)) in zip(figure.subplots(1, len(panels), sharey=True), panels.items(), strict=True):
+    for ax, (own, other) in titled(axes, panels):
         ax.hist(own, bins, color=COLORS["c"], alpha=0.8, label="to the own class")
-        ax.hist(
-            other, bins, color=COLORS["lit"], alpha=0.5, hatch="//", edgecolor="white", label="to the nearest other"
-        )
-        ax.set(xlabel="angle (degrees)", xlim=(0, 180), xticks=range(0, 181, 30), title=title)
+        ax.hist(other, bins, alpha=0.5, label="to the nearest other", **OTHER)
+        ax.set(xlabel="angle (degrees)", xlim=(0, 180), xticks=range(0, 181, 30))
         ax.legend(loc="upper right")
-        if title == next(iter(panels)):
-            ax.set_ylabel("embeddings")
+    axes[0].set_ylabel("embeddings")
     return figure
 
 
 def voices(panels: Mapping[str, np.ndarray], speakers: Sequence[str]) -> Figure:
     """Utterances as points, one color and marker a speaker: name → (n, 2)."""
-    figure = Figure(figsize=(0.6 + 6 * len(panels), 5.2), layout="constrained")
-    axes = figure.subplots(1, len(panels), squeeze=False)[0]
+    figure, axes = subplots(0.6 + 6 * len(panels), 5.2, columns=len(panels))
     names = sorted(set(speakers))
-    for ax, (title, points) in zip(axes, panels.items(), strict=True):
+    for ax, points in titled(axes, panels):
         for name, (color, marker) in zip(names, CLASSES, strict=False):
             own = points[np.asarray(speakers) == name]
             ax.scatter(*own.T, color=color, marker=marker, s=55, alpha=0.8, linewidth=0, label=name)
-        ax.set(title=title, xlabel="1st principal axis", ylabel="2nd principal axis", xticks=[], yticks=[])
-    handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(names))
+        ax.set(xlabel="1st principal axis", ylabel="2nd principal axis", xticks=[], yticks=[])
+    figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=len(names))
     return figure
 
 
 def score_histograms(panels: Mapping[str, tuple[Trials, float]]) -> Figure:
     """Scores of pairs of one speaker and of two, and a threshold: name → (trials, threshold)."""
-    figure = Figure(figsize=(0.4 + 6 * len(panels), 4.2), layout="constrained")
-    for ax, (title, (trials, threshold)) in zip(
-        figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True
-    ):
+    figure, axes = subplots(0.4 + 6 * len(panels), 4.2, columns=len(panels))
+    for ax, (trials, threshold) in titled(axes, panels):
         _draw_scores(ax, trials, threshold)
-        ax.set_title(title)
     return figure
 
 
 def _draw_scores(ax: Axes, trials: Trials, threshold: float) -> None:
     low, high = np.quantile(trials.scores, 0.002), trials.scores.max()
     bins = np.linspace(low, high, 61)
-    style: dict[str, Any] = {"density": True, "bins": bins}
-    ax.hist(trials.scores[~trials.is_same], color=COLORS["lit"], alpha=0.55, hatch="//", edgecolor="white", **style,
-            label="two speakers")  # fmt: skip
-    ax.hist(trials.scores[trials.is_same], color=COLORS["c"], alpha=0.75, label="one speaker", **style)
+    ax.hist(trials.scores[~trials.is_same], bins, density=True, alpha=0.55, label="two speakers", **OTHER)
+    ax.hist(trials.scores[trials.is_same], bins, density=True, color=COLORS["c"], alpha=0.75, label="one speaker")
     ax.axvline(threshold, color="black", linewidth=2.5, label="threshold")
     ax.set(xlabel="score: cosine of two embeddings", ylabel="density", xlim=(low, high), yticks=[])
     ax.set_ylim(0, 1.45 * ax.get_ylim()[1])
@@ -147,12 +127,9 @@ def _draw_scores(ax: Axes, trials: Trials, threshold: float) -> None:
 def detection_tradeoff(curves: Mapping[str, DetectionErrors], marks: Mapping[str, tuple[float, float]]) -> Figure:
     """DET curves: false rejects over false accepts, on the scale on which normal scores give straight lines.
 
-    Args:
-        curves: name → both errors.
-        marks: name → (false accepts, false rejects) to point at.
+    `curves` is name → both errors, `marks` name → (false accepts, false rejects) to point at.
     """
-    figure = Figure(figsize=(10.5, 6), layout="constrained")
-    ax = figure.subplots()
+    figure, ax = subplots(10.5, 6)
     _draw_tradeoff(ax, curves, marks)
     ax.legend(loc="upper left", bbox_to_anchor=(1.02, 1))
     return figure
@@ -160,7 +137,7 @@ def detection_tradeoff(curves: Mapping[str, DetectionErrors], marks: Mapping[str
 
 def _draw_tradeoff(ax: Axes, curves: Mapping[str, DetectionErrors], marks: Mapping[str, tuple[float, float]]) -> None:
     least = SHARES[0] / 2
-    looks = [*LINES, (COLORS["loss"], ":", "D")]
+    looks = [*LINES[:3], (COLORS["loss"], ":", "D")]
     for (name, errors), (color, dash, _) in zip(curves.items(), looks, strict=False):
         x, y = (ndtri(np.clip(e, least, 1 - least)) for e in (errors.false_accepts, errors.false_rejects))
         ax.plot(x, y, dash, color=color, linewidth=2.5, label=name)
@@ -182,8 +159,7 @@ def threshold_view(
     trials: Trials, errors: DetectionErrors, threshold: float, point: tuple[float, float], title: str
 ) -> Figure:
     """One threshold among the scores, and the point of the DET curve that it is."""
-    figure = Figure(figsize=(12.5, 5.4), layout="constrained")
-    left, right = figure.subplots(1, 2, width_ratios=(1.25, 1))
+    figure, (left, right) = subplots(12.5, 5.4, columns=2, width_ratios=(1.25, 1))
     _draw_scores(left, trials, threshold)
     left.set_title(title)
     _draw_tradeoff(right, {"all thresholds": errors}, {"this one": point})

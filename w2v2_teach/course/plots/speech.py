@@ -1,10 +1,12 @@
 """What every part of the course draws of an utterance: its waveform, its spectrogram, its phones and words."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.image import AxesImage
 
 from w2v2_teach.config import SAMPLE_RATE
 from w2v2_teach.course.plots.style import COLORS, SEQUENTIAL
@@ -44,3 +46,16 @@ def draw_intervals(ax: Axes, intervals: Sequence[Interval], label: str) -> None:
     ax.set(yticks=[], ylim=(0, 1), ylabel=label)
     ax.yaxis.label.set(rotation=0, ha="right", va="center")
     ax.spines["left"].set_visible(False)
+
+
+def draw_strip(ax: Axes, intervals: Sequence[Interval], label: str) -> None:
+    """`draw_intervals` above something with the same time axis: without its own."""
+    draw_intervals(ax, intervals, label)
+    ax.spines["bottom"].set_visible(False)
+    ax.tick_params(bottom=False, labelbottom=False)
+
+
+def draw_frames(ax: Axes, values: np.ndarray, times: np.ndarray, **look: Any) -> AxesImage:
+    """Something of each frame, (rows, T), as a picture, row 0 at the top; `times` (T,) are the frames' centers (s)."""
+    start, *_, end = frame_edges(times)
+    return ax.imshow(values, extent=(start, end, len(values), 0), **look)

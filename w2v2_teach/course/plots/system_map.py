@@ -4,7 +4,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
-from w2v2_teach.course.plots.style import COLORS
+from w2v2_teach.course.plots.style import COLORS, subplots
 
 Box = tuple[float, float, float, str, str, str]  # x, y, width, first line, second line, color
 PARTS: dict[str, Box] = {
@@ -37,8 +37,7 @@ def system_map(*lit: str) -> Figure:
     for part in lit:
         if part not in PARTS:
             raise KeyError(f"{part!r} is not on the map; its parts are {', '.join(PARTS)}.")
-    figure = Figure(figsize=(11, 2.9), layout="constrained")
-    ax = figure.subplots()
+    figure, ax = subplots(11, 2.9)
     for start, end in ARROWS:
         _arrow(ax, PARTS[start], PARTS[end])
     for part, (x, y, width, title, symbol, color) in PARTS.items():

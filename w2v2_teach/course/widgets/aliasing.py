@@ -1,7 +1,5 @@
 """Aliasing explorer: choose a tone and a sampling rate, see the samples, and the lower tone that they look like."""
 
-from __future__ import annotations
-
 import ipywidgets as widgets
 import numpy as np
 from matplotlib.figure import Figure

@@ -1,7 +1,5 @@
 """Attention explorer: all heads as small maps, one of them large, and what one frame looks at over the waveform."""
 
-from __future__ import annotations
-
 import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -31,14 +29,8 @@ class AttentionExplorer(BrowserExplorer):
     become one: keys are added, queries averaged. 4 layers × 8 heads × 400 frames, 5.1 million weights, of the bundled
     model take 8 levels and 1.4 MB with their sound; of noise, which no packing makes smaller, 200 frames of 64 levels.
 
-    Args:
-        attentions: a name per layer, and its weights (H, T, T).
-        waveform: (L,) the utterance.
-        phones: what is said in it, and when; none where that is not known.
-        words: likewise.
-        hop: seconds from one frame to the next.
-        first: middle of frame 0, in seconds.
-        mask: (T,) bool, the frames that were masked, if any.
+    `attentions` is a name per layer → its weights (H, T, T); phones and words are none where they are not known. Frame
+    0 has its middle at `first`, the next one `hop` later (s); `mask` (T,) says which frames were masked, if any were.
 
     Raises:
         ValueError: layers of different shapes, or more than half a minute of sound.

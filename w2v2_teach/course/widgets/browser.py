@@ -1,7 +1,5 @@
 """Explorers that live in the browser: Python sends the data once, and no kernel is asked afterwards."""
 
-from __future__ import annotations
-
 import zlib
 from collections.abc import Sequence
 from functools import cached_property
@@ -55,10 +53,7 @@ def intervals(of: Sequence[Interval]) -> list[tuple[float, float, str]]:
 class BrowserExplorer(StaticFigure, anywidget.AnyWidget):
     """An explorer with its static figure. A subclass sets `_esm` to `script(…)`, `_css` to `style(…)`, and its traits.
 
-    Args:
-        figure: the static figure.
-        alt: what there is to see, in words.
-        traits: what is sent to the browser.
+    `figure` is the static one, `alt` says what there is to see, and `traits` are sent to the browser.
     """
 
     def __init__(self, figure: Figure, alt: str, **traits: Any) -> None:

@@ -1,7 +1,5 @@
 """Codebook explorer: what each codebook calls every frame, what that usually means, and where else it occurs."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

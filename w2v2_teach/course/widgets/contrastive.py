@@ -1,7 +1,5 @@
 """Contrastive explorer: turn a context among its candidates, change κ and the number of distractors, see the loss."""
 
-from __future__ import annotations
-
 import math
 
 import ipywidgets as widgets

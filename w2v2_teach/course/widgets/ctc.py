@@ -1,7 +1,5 @@
 """CTC explorer: choose what is heard and what shall be written, step through the frames, see α, β, posteriors."""
 
-from __future__ import annotations
-
 import string
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -37,8 +35,7 @@ class Clip(NamedTuple):
 class CTCExplorer(BrowserExplorer):
     """The lattice of a text over frames: those of a word that the reader types, or those of clips.
 
-    Args:
-        clips: what may be heard besides; about 1 kB for a frame.
+    `clips` are what may be heard besides; about 1 kB for a frame.
     """
 
     _esm = script("ctc")
@@ -99,12 +96,8 @@ def word_clip(
 ) -> Clip:
     """One word of an utterance: the frames between the spaces before and after it, by forced alignment.
 
-    Args:
-        utterance: what was said, with word times.
-        number: which of its words, from 0.
-        log_probs: (T, V) of the whole utterance.
-        vocabulary: its V tokens.
-        config: the recognizer's, for the place of its frames.
+    The `utterance` has word times, `number` counts its words from 0, and `log_probs` (T, V) are those of the whole
+    utterance. `config` is the recognizer's, for the place of its frames.
     """
     spans = forced_alignment(log_probs, vocabulary.encode(utterance.text))
     spaces = [span for span in spans if vocabulary.tokens[span.token] == DELIMITER]  # one fewer than words

@@ -1,7 +1,5 @@
 """A view with controls: turn one, and Python draws the figure anew (this needs a running kernel)."""
 
-from __future__ import annotations
-
 import base64
 import html
 from collections.abc import Callable
@@ -17,9 +15,8 @@ from w2v2_teach.course.widgets.static_figure import StaticFigure
 class Explorer(StaticFigure, widgets.VBox):
     """Controls above a figure; the first one is the static figure, for readers without a kernel.
 
-    Args:
-        draw: takes one keyword per control; returns the figure and a sentence that says what there is to see.
-        controls: ipywidgets controls with a `value`; their names are `draw`'s keywords.
+    `draw` takes one keyword per control, of its name, and returns the figure and a sentence that says what there is to
+    see; `controls` are those of ipywidgets with a `value`.
     """
 
     def __init__(self, draw: Callable[..., tuple[Figure, str]], **controls: widgets.ValueWidget) -> None:

@@ -1,7 +1,5 @@
 """Fine-tuning explorer: go through the updates of a run, and see how P(token | frame) turns into text."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import ipywidgets as widgets
@@ -26,11 +24,8 @@ def emergence_explorer(
 ) -> Explorer:
     """Choose an update and an utterance.
 
-    Args:
-        moments: update → the log probabilities (T, V) of each utterance after it; two updates or more.
-        utterances: what was said, with word times.
-        vocabulary: the V tokens.
-        config: the model's, for the times of its frames.
+    `moments` is update → the log probabilities (T, V) of each utterance after it, for two updates or more; `config` is
+    the model's, for the times of its frames.
     """
     updates = list(moments)
 

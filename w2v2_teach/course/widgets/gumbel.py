@@ -1,7 +1,5 @@
 """Gumbel explorer: turn temperature and logits, draw again, and see what is chosen and how soft the sample is."""
 
-from __future__ import annotations
-
 import torch
 import traitlets
 from torch import Tensor

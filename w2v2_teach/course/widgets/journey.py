@@ -1,7 +1,5 @@
 """Journey explorer: choose a speaker, a sentence and a frame; see its samples, its sounds, its word and its codes."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,10 +18,8 @@ from w2v2_teach.speech.intervals import label_at
 def journey(utterances: Sequence[Utterance], codes: Sequence[Tensor], field: ReceptiveField) -> Explorer:
     """Explore utterances whose codes have been computed.
 
-    Args:
-        utterances: equally many of each speaker.
-        codes: (T, G) for each utterance, on the CPU.
-        field: what a frame sees of the waveform.
+    `utterances` are equally many of each speaker, `codes` (T, G) for each of them, on the CPU; `field` is what a frame
+    sees.
     """
     shelf: dict[str, list[tuple[Utterance, Tensor, Tensor]]] = {}  # speaker → its waveforms (L,) and codes (T, G)
     for utterance, own in zip(utterances, codes, strict=True):

@@ -1,7 +1,5 @@
 """Masking explorer: choose p, M and the length of the utterance; see what is hidden, and how long the stretches are."""
 
-from __future__ import annotations
-
 import torch
 import traitlets
 from torch import Tensor

@@ -1,7 +1,5 @@
 """Copy explorer: guess that k frames ahead all is as now, and see which frames look more like it than the true one."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import ipywidgets as widgets
@@ -24,12 +22,8 @@ def copy_explorer(
 ) -> Explorer:
     """Take the place of a network that only copies.
 
-    Args:
-        waveform: (L,)
-        phones: with their times.
-        z: (T, C) its latent frames.
-        config: of the model that the frames come from.
-        frame: the first frame to show.
+    `z` (T, C) are the latent frames of the waveform (L,), `config` is that of their model, and `frame` the first one to
+    show.
     """
     times = frame_times(config, len(z)).numpy()  # (T,) s
     scores = copy_scores(z).numpy()  # (T, T)

@@ -1,7 +1,5 @@
 """The reader's own voice: upload or record a short clip, and see its codes and its attention."""
 
-from __future__ import annotations
-
 import html
 import io
 import tempfile
@@ -49,10 +47,8 @@ class Recorder(anywidget.AnyWidget):
 class OwnVoice(widgets.VBox):
     """Upload and microphone; below them, once there is a clip, the codebook explorer and the attention explorer.
 
-    Args:
-        model: whose codes and attention are shown, without any mask.
-        counted: the speech that P(phone | code) is counted over.
-        beside: utterances by others, in which the codes of one's own voice can be looked for.
+    P(phone | code) is counted over the speech `counted`; the codes of one's own voice can be looked for in the
+    utterances `beside`. The model sees no mask.
     """
 
     def __init__(self, model: Wav2Vec2ForPreTraining, counted: CodedCorpus, beside: Sequence[Utterance] = ()) -> None:

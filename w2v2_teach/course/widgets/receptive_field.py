@@ -1,7 +1,5 @@
 """Receptive-field explorer: change kernels and strides, point at a frame, see the samples that it sees."""
 
-from __future__ import annotations
-
 import traitlets
 from torch import Tensor
 
@@ -14,9 +12,8 @@ from w2v2_teach.feature_encoder import receptive_field
 class ReceptiveFieldExplorer(BrowserExplorer):
     """A stack of convolutions over a waveform.
 
-    Args:
-        config: the stack to start with.
-        waveform: (L,) the samples to draw below it, 16 kHz, from their beginning; BASE shows 85 ms of them.
+    `config` is the stack to start with; `waveform` (L,) is drawn below it, 16 kHz, from its beginning: BASE shows 85
+    ms.
     """
 
     _esm = script("receptive_field")

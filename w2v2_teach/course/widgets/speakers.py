@@ -1,7 +1,5 @@
 """Threshold explorer: move the line between "one speaker" and "two", and see who is let in and who is kept out."""
 
-from __future__ import annotations
-
 import ipywidgets as widgets
 from matplotlib.figure import Figure
 
@@ -17,10 +15,8 @@ LEAST, MOST = -0.4, 1.0
 def share_right(share: float, accepts: float, rejects: float) -> float:
     """Of the pairs that are accepted, how many are of one speaker; 1 where none is accepted.
 
-    Args:
-        share: of all pairs, those of one speaker.
-        accepts: false accepts, as a share of the pairs of two speakers.
-        rejects: false rejects, as a share of the pairs of one.
+    `share` is that of the pairs of one speaker; false accepts are a share of the pairs of two, false rejects of those
+    of one.
     """
     right, wrong = share * (1 - rejects), (1 - share) * accepts
     return right / (right + wrong) if right + wrong > 0 else 1.0

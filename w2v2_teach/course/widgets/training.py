@@ -1,7 +1,5 @@
 """A training before the reader's eyes: a figure that is drawn anew in its place, and a run's log to step through."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 
@@ -39,9 +37,7 @@ class LiveFigure:
 def milestones(records: Records, K: int) -> dict[str, float]:
     """What happened in a run → at which update; what has not happened is left out.
 
-    Args:
-        records: the lines of its `metrics.jsonl`.
-        K: distractors.
+    `records` are the lines of its `metrics.jsonl`; K distractors say what guessing costs.
     """
     bound = ESCAPED * math.log(K + 1)  # nats
     rates = [record["learning_rate"] for record in records]
@@ -60,10 +56,8 @@ def milestones(records: Records, K: int) -> dict[str, float]:
 def run_explorer(records: Records, K: int, entries: int) -> Explorer:
     """Step through the log of a run: choose an update, and see and read what every curve says at that moment.
 
-    Args:
-        records: the lines of its `metrics.jsonl`.
-        K: distractors.
-        entries: G·V, what the perplexity is at most.
+    `records` are the lines of its `metrics.jsonl`, K the distractors, and `entries` is G·V, what the perplexity is at
+    most.
     """
     moments = milestones(records, K)
     updates = [record["update"] for record in records]
