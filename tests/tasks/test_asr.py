@@ -105,6 +105,7 @@ def test_a_recognizer_is_evaluated_as_a_whole(corpus):
     digits = Corpus("digits", (replace(u, text="ee" if i < 4 else "ah ee") for i, u in enumerate(corpus)))
     results = evaluate_asr(KnowsBetter("ah ee"), VOCABULARY, timed, human, digits)
     assert results["wer"] == results["beam_wer"] == 0
+    assert results["empty_wer"] == results["human_empty_cer"] == 1
     assert results["words"] == results["human_words"] == 2 * 5
     assert results["human_wer"] == pytest.approx(2 / 10), "every second sentence of five has another word"
     assert results["median_boundary_error"] == np.median(

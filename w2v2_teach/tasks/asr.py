@@ -218,8 +218,8 @@ def evaluate_asr(
         digits: recordings of single digits, by human speakers.
 
     Returns:
-        Numbers; those on human speech begin with "human_", those on digits with "fsdd_". In "reliability", a table
-        for each corpus. Who writes nothing has error rates of 1.
+        Numbers; those on human speech begin with "human_", those on digits with "fsdd_", those of empty transcripts
+        with "empty_". In "reliability", a table for each corpus.
     """
     results: dict[str, Any] = {}
     tables = {}
@@ -231,6 +231,7 @@ def evaluate_asr(
         scored = scored_words(log_probs, references, vocabulary, model.config, model.config.ctc_temperature)
         tables[corpus.name] = reliability(scored)
         metrics["confidence_error"] = tables[corpus.name]["expected_calibration_error"]
+        metrics |= {f"empty_{name}": rate for name, rate in error_rates(references, [""] * len(test)).items()}
         metrics["words"] = sum(len(text.split()) for text in references)
         results |= {prefix + name: value for name, value in metrics.items()}
     said = [utterance.text for utterance in digits]
