@@ -9,9 +9,9 @@ import w2v2_teach
 PACKAGE = Path(w2v2_teach.__file__).parent
 MODEL = """config feature_encoder context_network masking quantizer losses model heads ctc objectives""".split()
 LONGEST = 300  # lines of a module
-LIMITS = {  # lines of a part of the package; the last two may only become smaller, their aims are 7,000 and 6,000
+LIMITS = {  # lines of a part of the package; the last may only become smaller, its aim is 6,000
     "model": 1_780,
-    "course": 7_700,
+    "course": 7_000,
     "everything but the course": 8_400,
 }
 

@@ -117,6 +117,18 @@ def rounds(case: Callable[[], Case], times: int = 4) -> Callable[[], list[Case]]
     return lambda: [case() for _ in range(times)]
 
 
+def tuples(number: int, wanted: str) -> Callable[..., list[tuple[Any, ...]]]:
+    """How to run an answer that returns so many tuples or lists; the message `wanted` refuses anything else."""
+
+    def run(answer: Answer, *case: Any) -> list[tuple[Any, ...]]:
+        got = call(answer, *case)
+        if not isinstance(got, tuple | list) or len(got) != number or not all(isinstance(p, tuple | list) for p in got):
+            raise Wrong(wanted)
+        return [tuple(part) for part in got]
+
+    return run
+
+
 def whole(low: int, high: int) -> int:
     """A random whole number from `low` to `high` - 1."""
     return int(torch.randint(low, high, ()))

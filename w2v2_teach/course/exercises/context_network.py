@@ -25,17 +25,13 @@ def attention(q: Tensor, k: Tensor, v: Tensor, frame_mask: Tensor) -> Tensor:
     return _attend(_scores(q, k), v, frame_mask)
 
 
-def _attention_cases() -> list[tuple[Tensor, ...]]:
-    cases: list[tuple[Tensor, ...]] = []
-    for _ in range(4):
-        frames, width = whole(5, 9), whole(10, 20)
-        q, k, v = 2 * torch.randn(3, frames, width)
-        cases += [(q, k, v, torch.arange(frames) < real) for real in (frames, frames - 2)]
-    return cases
-
-
 check_attention = Exercise(
-    solution=attention, cases=_attention_cases,
+    solution=attention,
+    cases=lambda: [
+        (*(2 * torch.randn(3, frames, whole(10, 20))), torch.arange(frames) < real)
+        for frames in (5, 6, 7, 8)
+        for real in (frames, frames - 2)
+    ],
     passed="Scaled, masked, summed to one: this is what every head computes.",
     mistakes={
         "The scores are not scaled: divide q kᵀ by √d.": lambda q, k, v, mask: _attend(q @ k.T, v, mask),

@@ -2,14 +2,13 @@
 
 import math
 from operator import mul
-from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from w2v2_teach.config import BASE, NOTES
-from w2v2_teach.course.exercises import Answer, Exercise, Mistake, Wrong, call, whole
+from w2v2_teach.course.exercises import Exercise, Mistake, tuples, whole
 
 Layers = tuple[int, ...]
 
@@ -133,15 +132,9 @@ check_normalize_channels = Exercise(
 NO_PAIR = "A pair (kernels, strides) is wanted, both of them tuples with one number per layer."
 
 
-def _stack(answer: Answer) -> Any:
-    stack = call(answer)
-    if not isinstance(stack, tuple | list) or len(stack) != 2 or not all(isinstance(s, tuple | list) for s in stack):
-        raise Wrong(NO_PAIR)
-    return stack
-
-
 check_design_stack = Exercise(
-    solution=lambda: ((10, 3, 3, 3, 3, 4), (5, 2, 2, 2, 2, 2)), cases=lambda: [()], run=_stack, one_result=False,
+    solution=lambda: ((10, 3, 3, 3, 3, 4), (5, 2, 2, 2, 2, 2)), cases=lambda: [()], run=tuples(2, NO_PAIR),
+    one_result=False,
     passed=f"It fits: a frame every {HOP} samples that sees {FIELD}, and no sample is skipped.",
     mistakes={
         NO_PAIR: lambda: (400, 160),

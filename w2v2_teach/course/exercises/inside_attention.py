@@ -19,14 +19,12 @@ def _entropy(p: Tensor) -> Tensor:
     return -torch.xlogy(p, p).sum(dim=-1)
 
 
-def _map_cases() -> list[tuple[Tensor]]:
-    everybody_at_2 = torch.eye(6)[torch.full((6,), 2)]  # (T, T); zeros in it, whose logarithm is -inf
-    random = [(_maps(whole(2, 5), *2 * (whole(5, 9),)),) for _ in range(4)]
-    return [*random, (torch.stack([everybody_at_2, torch.eye(6)]),)]
-
-
 check_verticality = Exercise(
-    solution=verticality, cases=_map_cases,
+    solution=verticality,
+    cases=lambda: [
+        *rounds(lambda: (_maps(whole(2, 5), T := whole(5, 9), T),))(),
+        (torch.stack([torch.eye(6)[[2] * 6], torch.eye(6)]),),  # all look at 2; zeros, whose logarithm is -inf
+    ],
     passed="Right: 0 where all look at one key, -ln T where no key is preferred by all.",
     hint="The mean over the queries is one distribution over the keys: minus its entropy.",
     mistakes={

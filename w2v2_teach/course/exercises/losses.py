@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from w2v2_teach.course.exercises import Exercise, Mistake, not_finite, whole
+from w2v2_teach.course.exercises import Exercise, Mistake, not_finite, rounds, whole
 from w2v2_teach.losses import contrastive_loss, diversity_loss
 
 
@@ -117,14 +117,12 @@ def _entropies(p: Tensor) -> Tensor:
     return torch.special.entr(p).sum(1)  # (G,) nats
 
 
-def _probs_cases() -> list[tuple[Tensor]]:
-    random = [(torch.randn(whole(2, 5), whole(5, 12)).mul(2).softmax(1),) for _ in range(3)]
-    V = whole(5, 12)
-    return [*random, (F.one_hot(torch.randint(V, (whole(2, 5),)), V).float(),)]  # zeros: their logarithm is not finite
-
-
 check_diversity_loss = Exercise(
-    solution=diversity_loss, cases=_probs_cases,
+    solution=diversity_loss,
+    cases=lambda: [
+        *rounds(lambda: (torch.randn(whole(2, 5), whole(5, 12)).mul(2).softmax(1),), 3)(),
+        (F.one_hot(torch.randint(V := whole(5, 12), (whole(2, 5),)), V).float(),),  # the logarithm of 0 is not finite
+    ],
     passed="Right: 0 where all entries are used alike, and at most 1 - 1/V.",
     mistakes={
         "0 · log 0 is 0 here, but nan for a computer: torch.xlogy(p, p) knows that.":

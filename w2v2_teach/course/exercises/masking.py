@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from itertools import count
 from typing import Any
 
 import torch
@@ -114,13 +115,7 @@ def _overlapping(T: int, M: int, n: int) -> Tensor:
 
 def _redrawn(unless: Callable[[Tensor, int], Any]) -> Answer:
     """Separate spans, drawn again until `unless(mask, M)` holds."""
-
-    def separate_spans_where_it_holds(T: int, M: int, n: int) -> Tensor:
-        while not unless(mask := separate_spans(T, M, n), M):
-            pass
-        return mask
-
-    return separate_spans_where_it_holds
+    return lambda T, M, n: next(mask for _ in count() if unless(mask := separate_spans(T, M, n), M))
 
 
 def _any(sign: Callable[..., Any]) -> Callable[..., bool]:

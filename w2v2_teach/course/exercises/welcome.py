@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from w2v2_teach.config import BASE, TINY, Wav2Vec2Config
-from w2v2_teach.course.exercises import Answer, Exercise, Mistake, Wrong, call, whole
+from w2v2_teach.course.exercises import Exercise, Mistake, tuples, whole
 
 
 def count_frames(seconds: float) -> int:
@@ -49,16 +49,12 @@ def _cosines(guess: Tensor, candidates: Tensor) -> Tensor:
     return F.cosine_similarity(guess[None], candidates, dim=1)
 
 
-def _game() -> list[tuple[Tensor, Tensor]]:
-    cases = [(torch.tensor([1.0, 1.0]), torch.tensor([[9.0, 0.0], [0.1, 0.1], [-1.0, -1.0]]))]
-    for _ in range(6):
-        width, k = whole(2, 20), whole(2, 60)
-        cases.append((torch.randn(width), torch.randn(k + 1, width) * torch.rand(k + 1, 1) * 10))
-    return cases
-
-
 check_best_candidate = Exercise(
-    solution=lambda guess, candidates: _cosines(guess, candidates).argmax(), cases=_game,
+    solution=lambda guess, candidates: _cosines(guess, candidates).argmax(),
+    cases=lambda: [
+        (torch.tensor([1.0, 1.0]), torch.tensor([[9.0, 0.0], [0.1, 0.1], [-1.0, -1.0]])),
+        *((torch.randn(d), 10 * torch.rand(40, 1) * torch.randn(40, d)) for d in (2, 3, 5, 8, 12, 19)),
+    ],
     passed="Right: the direction decides, not the length.",
     hint="Return one index, a whole number: which candidate points where the guess does?",
     mistakes={
@@ -96,13 +92,6 @@ def shapes(config: Wav2Vec2Config, batch: int, samples: int) -> Shapes:
     return (batch, T, config.conv_dim[-1]), (batch, T, config.hidden_size), (batch, T, G, V)
 
 
-def _three_shapes(answer: Answer, *case: Any) -> list[tuple[Any, ...]]:
-    got = call(answer, *case)
-    if not isinstance(got, tuple | list) or len(got) != 3 or not all(isinstance(shape, tuple | list) for shape in got):
-        raise Wrong(THREE_SHAPES)
-    return [tuple(shape) for shape in got]
-
-
 def _spoiled(change: Callable[..., Any], sign: Callable[[Shape, Shape], bool]) -> Mistake:
     """A change of the right shapes, given the case as well; `sign` sees it in one shape beside the right one."""
     return Mistake(
@@ -113,7 +102,7 @@ def _spoiled(change: Callable[..., Any], sign: Callable[[Shape, Shape], bool]) -
 
 check_shapes = Exercise(
     solution=shapes, cases=lambda: [(config, whole(1, 9), whole(400, 80_000)) for config in (BASE, TINY)],
-    run=_three_shapes,
+    run=tuples(3, THREE_SHAPES),
     passed="Right: you can read the shape comments of the whole course.",
     hint="Look the symbols up in the table above.",
     mistakes={

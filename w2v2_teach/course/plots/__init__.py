@@ -1,7 +1,8 @@
 """Figures. Every function takes numbers that something else computed and returns a matplotlib `Figure`.
 
-A notebook shows one with `display.show(figure, alt)`. One module per part of the course; what several parts draw
-(waveforms, spectrograms, phone and word labels) is in `speech`.
+`times` (T,) are always the centers of the frames, in seconds. A notebook shows a figure with `display.show(figure,
+alt)`. One module per part of the course; what several parts draw (waveforms, spectrograms, phone and word labels)
+is in `speech`.
 """
 
 from w2v2_teach.course.plots.style import COLORS, use_style

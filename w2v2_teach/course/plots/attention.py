@@ -6,9 +6,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from w2v2_teach.course.plots.speech import draw_intervals, frame_edges
-from w2v2_teach.course.plots.style import COLORS, DIVERGING, draw_lines, draw_numbers, subplots, ticks_at, titled
-from w2v2_teach.speech.intervals import Interval
+from w2v2_teach.course.plots.speech import Intervals, draw_intervals, frame_edges
+from w2v2_teach.course.plots.style import COLORS, DIVERGING, Arrays, draw_lines, draw_numbers, subplots, tick_at, titled
 
 
 def attention_by_hand(scores: np.ndarray, weights: np.ndarray) -> Figure:
@@ -22,13 +21,12 @@ def attention_by_hand(scores: np.ndarray, weights: np.ndarray) -> Figure:
     return figure
 
 
-def sorted_weights(weights: Mapping[str, np.ndarray]) -> Figure:
+def sorted_weights(weights: Arrays) -> Figure:
     """Softmax weights of one query, largest first, per variant, each (T,)."""
     figure, ax = subplots(10, 4)
-    draw_lines(ax, weights, range(1, 1 + len(next(iter(weights.values())))), markersize=5)
+    draw_lines(ax, weights, range(1, 1 + len(next(iter(weights.values())))), markersize=5, legend="upper right")
     ax.set(xlabel="rank of the key", ylabel="weight", xlim=(0, None), ylim=(0, 1))
     ax.set_title("One query over its keys, largest weight first")
-    ax.legend(loc="upper right")
     return figure
 
 
@@ -37,7 +35,7 @@ def impulse_response(offsets_s: np.ndarray, strength: np.ndarray) -> Figure:
     figure, ax = subplots(10, 3.8)
     ax.fill_between(offsets_s, strength, step="mid", color=COLORS["z"], alpha=0.6)
     ax.axvline(0, color=COLORS["lit"], linestyle="--", linewidth=2)
-    ax.text(0.04, 1.04 * strength.max(), "the frame itself", color="#A34700", fontsize=13, va="bottom")
+    ax.text(0.04, 1.04 * strength.max(), "the frame itself", color=COLORS["lit text"], fontsize=13, va="bottom")
     ax.set(xlabel="distance from the impulse frame (s)", ylabel="length of the embedding")
     ax.set(title="Positional convolution: the answer to one frame", xlim=(-2, 2), ylim=(0, 1.2 * strength.max()))
     return figure
@@ -63,8 +61,8 @@ def depth(panels: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:
     return figure
 
 
-def attention_maps(maps: Mapping[str, np.ndarray], words: Sequence[Interval], times: np.ndarray) -> Figure:
-    """Attention maps, title → weights (T, T), with words on both axes; `times` (T,) are the frames' centers in seconds.
+def attention_maps(maps: Arrays, words: Intervals, times: np.ndarray) -> Figure:
+    """Attention maps, title → weights (T, T), with words on both axes.
 
     Colors say how many times the even share 1/T a weight is. A title that ends in "own scale" gets a scale of its own.
     """
@@ -78,10 +76,8 @@ def attention_maps(maps: Mapping[str, np.ndarray], words: Sequence[Interval], ti
     return figure
 
 
-def draw_map(
-    ax: Axes, weights: np.ndarray, words: Sequence[Interval], times: np.ndarray, **scale: float | None
-) -> None:
-    """One attention map (T, T): queries downwards, keys to the right; `times` (T,) are the frames' centers in seconds.
+def draw_map(ax: Axes, weights: np.ndarray, words: Intervals, times: np.ndarray, **scale: float | None) -> None:
+    """One attention map (T, T): queries downwards, keys to the right.
 
     `scale` is imshow's `vmin` and `vmax`, in even shares 1/T.
     """
@@ -98,7 +94,7 @@ def draw_map(
     ax.tick_params(length=0)
 
 
-def sharpened_rows(rows: Mapping[str, np.ndarray], words: Sequence[Interval], times: np.ndarray) -> Figure:
+def sharpened_rows(rows: Arrays, words: Intervals, times: np.ndarray) -> Figure:
     """One query's weights over the keys, each (T,) in even shares 1/T, one panel per variant, words below."""
     figure, (*axes, strip) = subplots(10, 5.6, rows=len(rows) + 1, sharex=True, height_ratios=[3] * len(rows) + [1])
     for ax, (name, weights) in zip(axes, rows.items(), strict=True):
@@ -114,15 +110,14 @@ def sharpened_rows(rows: Mapping[str, np.ndarray], words: Sequence[Interval], ti
 def cost(frames: Sequence[int], milliseconds: Mapping[str, Sequence[float]]) -> Figure:
     """Time of parts of a layer over the number of frames, on two logarithmic axes; name → milliseconds."""
     figure, ax = subplots(10, 4.2)
-    draw_lines(ax, milliseconds, frames)
+    draw_lines(ax, milliseconds, frames, legend="upper left")
     ax.set(xlabel="frames T", ylabel="time (ms)", title="One layer of TINY on this machine")
     ax.set(xscale="log", yscale="log")
-    ticks_at(ax, frames, ",")
-    ax.legend(loc="upper left")
+    tick_at(ax, frames, ",")
     return figure
 
 
-def leak(differences: Mapping[str, np.ndarray], times: np.ndarray) -> Figure:
+def leak(differences: Arrays, times: np.ndarray) -> Figure:
     """How far each frame of an utterance moves when padding is added, per way of treating it; name → (T,)."""
     figure, ax = subplots(10, 4.6)
     seen = {name: np.maximum(values, 1e-9) for name, values in differences.items()}
@@ -138,7 +133,6 @@ def training_curves(losses: Mapping[str, Sequence[float]], chance: float) -> Fig
     figure, ax = subplots(10, 4.4)
     ax.axhline(chance, color=COLORS["muted"], linewidth=1.5)
     ax.text(1, chance + 0.05, "guessing", transform=ax.get_yaxis_transform(), ha="right", fontsize=13, color="#555555")
-    draw_lines(ax, losses, markersize=6, markevery=15)
+    draw_lines(ax, losses, markersize=6, markevery=15, legend="upper left")
     ax.set(xlabel="update", ylabel="loss (nats)", ylim=(0, 1.7 * chance), title="Which symbol was one frame ago?")
-    ax.legend(loc="upper left")
     return figure

@@ -3,16 +3,15 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 from scipy.cluster.hierarchy import dendrogram
 
 from w2v2_teach.course.plots.explorers import KINDS
-from w2v2_teach.course.plots.pretraining import INK, Records, column, draw_guessing
+from w2v2_teach.course.plots.pretraining import INK, Records, column, draw_guessing, draw_metrics
 from w2v2_teach.course.plots.speech import STEPS
-from w2v2_teach.course.plots.style import COLORS, LINES, draw_lines, subplots, ticks_at, titled, without_lines
+from w2v2_teach.course.plots.style import COLORS, LINES, Arrays, draw_lines, subplots, tick_at, titled, without_lines
 
 CLASS_COLORS = {kind: KINDS[kind] for kind in ("vowel", "liquid/glide", "nasal", "stop", "fricative", "silence")}
 RARE = "#CFCFCF"  # drawn over columns with too few frames to believe
@@ -40,7 +39,7 @@ def chance(entries: Sequence[int], curves: Mapping[str, Sequence[float]]) -> Fig
     figure, ax = subplots(10, 4.3)
     draw_lines(ax, curves, entries, markersize=8, linewidth=2.5)
     ax.set(title="Codes thrown by dice", xlabel="different codes", ylabel="PNMI", xscale="log", ylim=(0, 1.05))
-    ticks_at(ax, entries, ",")
+    tick_at(ax, entries, ",")
     ax.legend(loc="upper left", title="frames")
     return figure
 
@@ -73,8 +72,7 @@ def sharpening(records: Records, entries: int, marks: Mapping[int, float]) -> Fi
     """A training's log: code perplexity and, on unheard speakers, PNMI; `marks` are PNMIs measured here, by update."""
     figure, (left, right) = subplots(13, 4.4, columns=2)
     metrics = {"training, masked frames": "code_perplexity", "dev, all frames": "dev_usage_perplexity"}
-    for (label, name), (color, dash, _) in zip(metrics.items(), LINES, strict=False):
-        left.plot(*column(records, name), dash, color=color, linewidth=2, label=label)
+    draw_metrics(left, records, metrics)
     draw_guessing(left, entries, f"all entries alike: {entries}")
     left.set(title="Code perplexity", ylabel="entries in use", ylim=(0, 1.15 * entries))
     left.legend(loc="lower right")
@@ -123,7 +121,7 @@ def phones_given_codes(p: np.ndarray, counts: np.ndarray, phones: Sequence[str],
     return figure
 
 
-def tables(panels: Mapping[str, np.ndarray], phones: Sequence[str]) -> Figure:
+def tables(panels: Arrays, phones: Sequence[str]) -> Figure:
     """P(phone | code) of several models side by side, each with its own order of codes: title → (phones, codes)."""
     figure, axes = subplots(3.9 * len(panels), 8.2, columns=len(panels), sharey=True)
     for ax, p in titled(axes, panels):
@@ -228,30 +226,27 @@ def whose_codes(shares: np.ndarray, speakers: Sequence[str], bars: Mapping[str, 
     left.set(title="Who uses each code", xlabel="codes of both codebooks, sorted", ylabel="share of its frames")
     left.set(xlim=(-0.6, shares.shape[1] - 0.4), ylim=(0, 1), xticks=[])
     left.legend(loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=len(speakers))
-    _draw_nats(right, bars)
+
+    told, by_chance, there = zip(*bars.values(), strict=True)
+    names = list(bars)
+    right.bar(names, there, 0.7, color="white", edgecolor="black", label="there is")
+    right.bar(names, told, 0.7, color=COLORS["q"], label="codes tell")
+    right.bar(names, by_chance, 0.7, color="black", label="shuffled codes tell")
+    for place, (some, most) in enumerate(zip(told, there, strict=True)):
+        right.text(place, most + 0.05, f"{some:.2f} of {most:.2f}", ha="center", fontsize=14)
+    right.set(title="What a pair of codes tells", ylabel="nats", ylim=(0, 1.45 * max(there)))
+    right.legend(loc="upper right")
     return figure
 
 
-def _draw_nats(ax: Axes, bars: Mapping[str, tuple[float, float, float]]) -> None:
-    names, (told, by_chance, there) = list(bars), zip(*bars.values(), strict=True)
-    ax.bar(names, there, 0.7, color="white", edgecolor="black", label="there is")
-    ax.bar(names, told, 0.7, color=COLORS["q"], label="codes tell")
-    ax.bar(names, by_chance, 0.7, color="black", label="shuffled codes tell")
-    for place, (some, most) in enumerate(zip(told, there, strict=True)):
-        ax.text(place, most + 0.05, f"{some:.2f} of {most:.2f}", ha="center", fontsize=14)
-    ax.set(title="What a pair of codes tells", ylabel="nats", ylim=(0, 1.45 * max(there)))
-    ax.legend(loc="upper right")
-
-
-def lengths(curves: Mapping[str, np.ndarray], hop: float) -> Figure:
+def lengths(curves: Arrays, hop: float) -> Figure:
     """How long codes and phones last, as the share that lasts longer than so many seconds: name → lengths (n,) in s."""
     figure, ax = subplots(10.5, 4.4)
     seconds = np.arange(0, 13) * hop
     longer = {name: [100 * np.mean(values > s + 1e-6) for s in seconds] for name, values in curves.items()}
-    draw_lines(ax, longer, 1000 * seconds, markersize=7, linewidth=2.5)
+    draw_lines(ax, longer, 1000 * seconds, markersize=7, linewidth=2.5, legend="upper right")
     ax.set(title="How many last longer than …", xlabel="time (ms)", ylabel="share (%)", ylim=(0, 103))
     ax.set_xlim(0, 1000 * seconds[-1])
-    ax.legend(loc="upper right")
     return figure
 
 
@@ -260,7 +255,7 @@ def dying(entries: Sequence[int], measures: Mapping[str, Sequence[float]]) -> Fi
     figure, ax = subplots(10.5, 4.6)
     draw_lines(ax, measures, entries, markersize=8, linewidth=2.5)
     ax.set(title="A codebook dies", xlabel="entries left in each codebook", xscale="log", ylim=(0, 1.05))
-    ticks_at(ax, entries)
+    tick_at(ax, entries)
     ax.invert_xaxis()
     ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1))
     return figure

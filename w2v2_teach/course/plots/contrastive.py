@@ -1,20 +1,17 @@
 """Figures of the contrastive loss: the game, its temperature, its pull, the diversity loss, and what breaks."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from w2v2_teach.course.plots.pretraining import Records, clinic
-from w2v2_teach.course.plots.speech import STEPS
-from w2v2_teach.course.plots.style import COLORS, DIVERGING, LINES, draw_circle, draw_lines, subplots, ticks_at, titled
-from w2v2_teach.speech.intervals import Interval
-
-ORANGE, GREEN = "#A34700", "#006B4E"  # darker than in the palette, for text and thin lines
+from w2v2_teach.course.plots.speech import STEPS, Intervals
+from w2v2_teach.course.plots.style import COLORS, DIVERGING, LINES, Arrays, draw_lines, subplots, tick_at, titled
 
 
-def game(power_db: np.ndarray, duration: float, gap: tuple[float, float], patches: Mapping[str, np.ndarray]) -> Figure:
+def game(power_db: np.ndarray, duration: float, gap: tuple[float, float], patches: Arrays) -> Figure:
     """What surrounds a hidden stretch of speech, and candidates for it, on one scale of time and of loudness.
 
     `power_db` (frequencies up to 8 kHz, columns) is the whole utterance, `duration` seconds long, `gap` where the
@@ -27,7 +24,7 @@ def game(power_db: np.ndarray, duration: float, gap: tuple[float, float], patche
     ax = top.subplots()
     ax.imshow(power_db, extent=(0, duration, 0, 8), **scale)
     ax.axvspan(*gap, color="white")
-    ax.text(sum(gap) / 2, 2.5, "?", fontsize=40, ha="center", va="center", color=ORANGE, weight="bold")
+    ax.text(sum(gap) / 2, 2.5, "?", fontsize=40, ha="center", va="center", color=COLORS["lit text"], weight="bold")
     around = 2 * (gap[1] - gap[0])
     ax.set(xlim=(gap[0] - around, gap[1] + around), ylim=(0, 5), title="One stretch is hidden …")
     ax.set(xlabel="time (s)", ylabel="frequency (kHz)")
@@ -39,7 +36,7 @@ def game(power_db: np.ndarray, duration: float, gap: tuple[float, float], patche
     return figure
 
 
-def temperature(cosines: np.ndarray, shares: Mapping[str, np.ndarray]) -> Figure:
+def temperature(cosines: np.ndarray, shares: Arrays) -> Figure:
     """Cosines of a context with its candidates, the true one first, and what softmax makes of them: name → (K + 1,)."""
     figure, axes = subplots(11, 3.8, columns=1 + len(shares))
     names = ["true", *(f"other {k}" for k in range(1, len(cosines)))]
@@ -65,22 +62,30 @@ def loss_range(
     left.plot(kappas, highest, color=COLORS["muted"], linewidth=2.5)
     chance = np.log(K + 1)
     left.axhline(chance, color=COLORS["lit"], linestyle="--", linewidth=2)
-    left.text(0.021, chance + 0.25, f"guessing: ln {K + 1} = {chance:.3f}", fontsize=13, color=ORANGE)
+    left.text(0.021, chance + 0.25, f"guessing: ln {K + 1} = {chance:.3f}", fontsize=13, color=COLORS["lit text"])
     left.text(1.1, 0.2, "best case", fontsize=13, color=COLORS["c"], ha="right")
     left.text(1.1, 9.3, "worst case", fontsize=13, color="#555555", ha="right")
     left.set(xscale="log", xlabel="temperature κ", ylabel="loss of a frame (nats)", ylim=(-0.3, 12))
     left.set(xlim=(kappas[0], kappas[-1]), title=f"What the loss can be, K = {K}")
-    ticks_at(left, (0.03, 0.1, 0.3, 1))
+    tick_at(left, (0.03, 0.1, 0.3, 1))
 
     counts = np.arange(1, 121)
     right.plot(counts, np.log(counts + 1), color=COLORS["lit"], linestyle="--", linewidth=2)
     for name, (k, nats) in chances.items():
-        right.plot(k, nats, "o", color=ORANGE, markersize=9)
+        right.plot(k, nats, "o", color=COLORS["lit text"], markersize=9)
         right.annotate(name, (k, nats), xytext=(0, -24), textcoords="offset points", ha="center", fontsize=13)
     bits = right.secondary_yaxis("right", functions=(lambda nats: nats / np.log(2), lambda b: b * np.log(2)))
     bits.set_ylabel("bits")
     right.set(xlabel="distractors K", ylabel="nats", ylim=(0, 5.2), xlim=(0, 122), title="Guessing: ln (K + 1)")
     return figure
+
+
+def draw_circle(ax: Axes) -> None:
+    """The circle of all vectors of length 1, for what is drawn around it."""
+    around = np.linspace(0, 2 * np.pi, 200)
+    ax.plot(np.cos(around), np.sin(around), color=COLORS["muted"], linewidth=1, zorder=1)
+    ax.set(aspect="equal", xticks=[], yticks=[])
+    ax.spines[:].set_visible(False)
 
 
 def _draw_candidates(ax: Axes, target: float, negatives: np.ndarray, sizes: np.ndarray) -> None:
@@ -96,13 +101,7 @@ def _draw_candidates(ax: Axes, target: float, negatives: np.ndarray, sizes: np.n
 
 
 def pull(
-    target: float,
-    negatives: np.ndarray,
-    *,
-    places: np.ndarray,
-    push: np.ndarray,
-    angles: np.ndarray,
-    curves: Mapping[str, np.ndarray],
+    target: float, negatives: np.ndarray, *, places: np.ndarray, push: np.ndarray, angles: np.ndarray, curves: Arrays
 ) -> Figure:
     """Where a context on the circle is pulled, and its loss over the angle.
 
@@ -179,7 +178,7 @@ def on_the_circle(
     return figure
 
 
-def diversity(mean_probs: np.ndarray, push: np.ndarray, p: np.ndarray, losses: Mapping[str, np.ndarray]) -> Figure:
+def diversity(mean_probs: np.ndarray, push: np.ndarray, p: np.ndarray, losses: Arrays) -> Figure:
     """An average distribution (V,) with the push on its logits (V,), and losses of a codebook of two over p."""
     figure, (left, right) = subplots(12, 4.4, columns=2, wspace=0.06)
     entries = np.arange(1, len(mean_probs) + 1)
@@ -193,14 +192,13 @@ def diversity(mean_probs: np.ndarray, push: np.ndarray, p: np.ndarray, losses: M
         left.annotate("", (entry, start + arrow), (entry, start), arrowprops=style)
     left.set(xlabel="entry", ylabel="average probability", xticks=entries, ylim=(0, 1.15))
     left.set_title("Arrows: the push on the logits")
-    draw_lines(right, losses, p, marked=False, linewidth=2.5)
+    draw_lines(right, losses, p, marked=False, linewidth=2.5, legend="upper center")
     right.set(xlabel="share of the first of two entries", ylabel="loss", title="Two forms, one minimum")
     right.set_ylim(0, 1.3 * max(map(np.max, losses.values())))
-    right.legend(loc="upper center")
     return figure
 
 
-def similarity(maps: Mapping[str, np.ndarray], runs: Sequence[Interval]) -> Figure:
+def similarity(maps: Arrays, runs: Intervals) -> Figure:
     """Cosines of contexts (rows) with targets (columns), (N, N) per model; `runs` are labeled stretches of 0 … N."""
     figure, axes = subplots(0.5 + 5.6 * len(maps), 5.8, columns=len(maps))
     for ax, cosines in titled(axes, maps):
@@ -215,7 +213,7 @@ def similarity(maps: Mapping[str, np.ndarray], runs: Sequence[Interval]) -> Figu
     return figure
 
 
-def _room_for_labels(runs: Sequence[Interval], least: float) -> tuple[list[float], list[str]]:
+def _room_for_labels(runs: Intervals, least: float) -> tuple[list[float], list[str]]:
     """The middles and the labels of runs, without those that stand closer than `least` behind the last one."""
     ticks: list[float] = []
     labels: list[str] = []

@@ -7,13 +7,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from w2v2_teach.course.plots.speech import draw_strip
-from w2v2_teach.course.plots.style import COLORS, subplots, titled, without_lines
-from w2v2_teach.speech.intervals import Interval
+from w2v2_teach.course.plots.speech import Intervals, draw_strip
+from w2v2_teach.course.plots.style import COLORS, Arrays, subplots, titled, without_lines
 
 BLANK = "–"  # how figures write the blank
 INKS = ("#E8E8E8", "#56B4E9", "#E69F00")  # of the toy's blank and its two letters, light enough for black type
-ORANGE = "#A34700"  # darker than in the palette, for text
 
 
 def paths(tokens: Sequence[str], probs: np.ndarray, found: np.ndarray, shares: np.ndarray, title: str) -> Figure:
@@ -67,11 +65,14 @@ def lattice(
     """
     figure, ax = subplots(12, 6.2)
     T, S = values.shape
+    arrow = {"arrowstyle": "-|>", "shrinkA": 23, "shrinkB": 23, "mutation_scale": 14}
     for t, s in np.ndindex(T - 1, S):
         for before in reversed(range(max(0, s - (2 if skips[s] else 1)), s + 1)):
             on = alive[t, before] and alive[t + 1, s]
             taken = path is not None and path[t] == before and path[t + 1] == s
-            _draw_arrow(ax, (t, before), (t + 1, s), on, taken)
+            color, width, level = (COLORS["lit"], 3.5, 2) if taken else ("#777777", 1.4, 2) if on else ("#E0E0E0", 1, 1)
+            style = arrow | {"color": color, "lw": width}
+            ax.annotate("", (t + 1, s), (t, before), arrowprops=style, zorder=level)
     sizes = 1700 + 1500 * values / values[alive].max()
     inks = {token: INKS[1 + i % 2] for i, token in enumerate(dict.fromkeys(tokens[1::2]))} | {BLANK: INKS[0]}
     for t, s in np.ndindex(T, S):
@@ -89,18 +90,12 @@ def lattice(
     return figure
 
 
-def _draw_arrow(ax: Axes, start: tuple[int, int], end: tuple[int, int], on: bool, taken: bool) -> None:
-    style = {"arrowstyle": "-|>", "shrinkA": 23, "shrinkB": 23, "mutation_scale": 14}
-    color, width = (COLORS["lit"], 3.5) if taken else ("#777777", 1.4) if on else ("#E0E0E0", 1)
-    ax.annotate("", end, start, arrowprops={**style, "color": color, "lw": width}, zorder=2 if on else 1)
-
-
 def spikes(
     probs: np.ndarray,
     tokens: Sequence[str],
     *,
     times: np.ndarray,
-    strips: Mapping[str, Sequence[Interval]],
+    strips: Mapping[str, Intervals],
     title: str,
     span: tuple[float, float],
 ) -> Figure:
@@ -129,7 +124,7 @@ def spikes(
     return figure
 
 
-def boundary_errors(errors: Mapping[str, np.ndarray], bound: float) -> Figure:
+def boundary_errors(errors: Arrays, bound: float) -> Figure:
     """How far found word boundaries lie from the true ones: name → signed errors in seconds, later is positive."""
     figure, axes = subplots(11, 4.2, columns=len(errors), sharey=True)
     for ax, (name, values) in zip(axes, errors.items(), strict=True):

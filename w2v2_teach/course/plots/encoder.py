@@ -9,10 +9,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from w2v2_teach.config import Wav2Vec2Config
-from w2v2_teach.course.plots.speech import draw_frames, draw_intervals, draw_waveform
-from w2v2_teach.course.plots.style import COLORS, DIVERGING, LINES, draw_lines, subplots, titled
+from w2v2_teach.course.plots.speech import Intervals, draw_frames, draw_intervals, draw_waveform
+from w2v2_teach.course.plots.style import COLORS, DIVERGING, LINES, Arrays, draw_lines, subplots, titled
 from w2v2_teach.feature_encoder import ReceptiveField, receptive_field
-from w2v2_teach.speech.intervals import Interval
 
 
 def sliding_kernel(x: Sequence[float], kernel: Sequence[float], outputs: Sequence[float], stride: int) -> Figure:
@@ -42,13 +41,12 @@ def _number(value: float) -> str:
     return f"{value:g}".replace("-", "−")
 
 
-def activations(x: np.ndarray, curves: Mapping[str, np.ndarray]) -> Figure:
+def activations(x: np.ndarray, curves: Arrays) -> Figure:
     """Activation functions over their input, the second one dashed."""
     figure, ax = subplots(9, 3.6)
     ax.axhline(0, color=COLORS["muted"], linewidth=0.8)
-    draw_lines(ax, curves, x, marked=False, linewidth=2.5)
+    draw_lines(ax, curves, x, marked=False, linewidth=2.5, legend="upper left")
     ax.set(xlabel="input", ylabel="output", title="Two activations")
-    ax.legend(loc="upper left")
     return figure
 
 
@@ -56,11 +54,9 @@ def last_windows(field: ReceptiveField, samples: int, frames: int, shown: int = 
     """The last windows that fit into `samples`, and the next one, which does not."""
     figure, ax = subplots(10, 3.4)
     for row, frame in enumerate(range(frames - shown, frames + 1)):
-        window, fits = field.window(frame), frame < frames
-        ax.barh(
-            row, len(window), left=window.start, height=0.7, edgecolor="black",
-            color=COLORS["z"] if fits else "white", hatch=None if fits else "//", linestyle="-" if fits else "--",
-        )  # fmt: skip
+        window = field.window(frame)
+        look = {"color": COLORS["z"]} if frame < frames else {"color": "white", "hatch": "//", "linestyle": "--"}
+        ax.barh(row, len(window), left=window.start, height=0.7, edgecolor="black", **look)
         middle, note = window.start + len(window) / 2, f"{window.start} … {window.stop - 1}"
         ax.text(middle, row, note, ha="center", va="center", fontsize=12, backgroundcolor="white")
     ax.axvline(samples, color=COLORS["lit"], linewidth=2.5)
@@ -142,7 +138,7 @@ def norm_grids(x: np.ndarray, group: np.ndarray, layer: np.ndarray) -> Figure:
     return figure
 
 
-def window_gradient(gradients: Mapping[str, np.ndarray], paths: Mapping[str, np.ndarray]) -> Figure:
+def window_gradient(gradients: Arrays, paths: Arrays) -> Figure:
     """Mean squared gradient inside a frame's window, and the number of paths to each sample, both with mean 1."""
     figure, axes = subplots(11, 4, columns=len(gradients))
     for ax, (name, gradient) in zip(axes, gradients.items(), strict=True):
@@ -154,7 +150,7 @@ def window_gradient(gradients: Mapping[str, np.ndarray], paths: Mapping[str, np.
     return figure
 
 
-def leak(gradients: Mapping[str, np.ndarray], samples: np.ndarray, window: range) -> Figure:
+def leak(gradients: Arrays, samples: np.ndarray, window: range) -> Figure:
     """Size of one frame's gradient over an utterance, at `samples`, on a logarithmic axis; its window is shaded."""
     figure, axes = subplots(11, 4, columns=len(gradients), sharey=True)
     for ax, gradient in titled(axes, gradients):
@@ -192,9 +188,7 @@ def macs(costs: Mapping[str, Sequence[float]]) -> Figure:
     return figure
 
 
-def frames_and_phones(
-    phones: Sequence[Interval], z: np.ndarray, seconds: np.ndarray, steps: Mapping[str, np.ndarray]
-) -> Figure:
+def frames_and_phones(phones: Intervals, z: np.ndarray, seconds: np.ndarray, steps: Arrays) -> Figure:
     """Phones, latent frames z (C, T) as an image, and how far each frame is from the next; boundaries run through.
 
     `seconds` (T,) are the middles of the frames' windows; each curve (T - 1,) stands half-way between two of them.
@@ -232,15 +226,14 @@ def filters(kinds: Mapping[str, tuple[np.ndarray, np.ndarray]], top_hz: float, s
     return figure
 
 
-def changes(seconds: np.ndarray, x: np.ndarray, curves: Mapping[str, np.ndarray]) -> Figure:
+def changes(seconds: np.ndarray, x: np.ndarray, curves: Arrays) -> Figure:
     """A waveform, and below it the relative change of each frame under something done to the sound, on a log axis."""
     figure, (above, below) = subplots(11, 5.4, rows=2, sharex=True, height_ratios=[1, 2])
     draw_waveform(above, x)
     above.set_xlabel("")
-    draw_lines(below, curves, seconds, markersize=5)
+    draw_lines(below, curves, seconds, markersize=5, legend="center right")
     below.axhline(1, color=COLORS["muted"], linewidth=0.8)
     below.set(xlabel="time (s)", ylabel="relative change of z", yscale="log", ylim=(1e-8, 1e2))
-    below.legend(loc="center right")
     return figure
 
 

@@ -11,10 +11,9 @@ from matplotlib.patches import Patch
 
 from w2v2_teach.config import SAMPLE_RATE
 from w2v2_teach.course.plots.attention import draw_map
-from w2v2_teach.course.plots.speech import STEPS, draw_strip, draw_waveform
+from w2v2_teach.course.plots.speech import STEPS, Intervals, draw_strip, draw_waveform
 from w2v2_teach.course.plots.style import COLORS, subplots
 from w2v2_teach.speech.corpora import Utterance
-from w2v2_teach.speech.intervals import Interval
 
 # What a code usually means, by its color; Okabe and Ito's, but for an indigo of Paul Tol's.
 KINDS = {
@@ -33,13 +32,7 @@ SHADES = ((0.0, 0.0), (1.0, 0.4), (0.0, 0.3))  # towards white or black, and how
 
 
 def codes_over_speech(
-    spectrogram: np.ndarray,
-    utterance: Utterance,
-    codes: np.ndarray,
-    kinds: np.ndarray,
-    *,
-    hop: float,
-    first: float,
+    spectrogram: np.ndarray, utterance: Utterance, codes: np.ndarray, kinds: np.ndarray, *, hop: float, first: float
 ) -> Figure:
     """Words, phones, spectrogram (rows, columns) and a track of codes per codebook, over one time axis.
 
@@ -92,8 +85,8 @@ def attention_over_speech(
     heads: Sequence[Mapping[str, Any]],
     *,
     waveform: np.ndarray,
-    phones: Sequence[Interval],
-    words: Sequence[Interval],
+    phones: Intervals,
+    words: Intervals,
     hop: float,
     first: float,
 ) -> Figure:
@@ -143,6 +136,6 @@ def draw_heads(figure: SubFigure, maps: np.ndarray, layers: Sequence[str], types
     figure.legend(handles=patches, loc="outside lower center", ncols=len(patches))
 
 
-def _strips(words: Sequence[Interval], phones: Sequence[Interval]) -> list[tuple[str, Sequence[Interval]]]:
+def _strips(words: Intervals, phones: Intervals) -> list[tuple[str, Intervals]]:
     """Those of the two that are known, by name."""
     return [(name, part) for name, part in (("words", words), ("phones", phones)) if part]

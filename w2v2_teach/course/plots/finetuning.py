@@ -7,12 +7,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullLocator
 
 from w2v2_teach.course.plots.pretraining import Records, column, draw_metrics, draw_runs
-from w2v2_teach.course.plots.speech import STEPS, draw_frames, draw_strip, frame_edges
-from w2v2_teach.course.plots.style import COLORS, DIVERGING, LINES, draw_lines, draw_numbers, subplots, titled
-from w2v2_teach.speech.intervals import Interval
+from w2v2_teach.course.plots.speech import STEPS, Intervals, draw_frames, draw_strip, frame_edges
+from w2v2_teach.course.plots.style import COLORS, DIVERGING, LINES, Arrays, draw_lines, draw_numbers, subplots, titled
 
 Summary = Sequence[Mapping[str, Any]]  # the lines of a benchmark's summary: a rate is {"mean": …, "min": …, "max": …}
 WIDEST = 74  # letters of a transcript that fit below a figure
@@ -38,7 +36,7 @@ def head_by_hand(
     return figure
 
 
-def who_learns(tables: Mapping[str, np.ndarray], layers: Sequence[str]) -> Figure:
+def who_learns(tables: Arrays, layers: Sequence[str]) -> Figure:
     """Which layers each update trains: recipe → bool (layers, updates), the first layer at the top."""
     figure, axes = subplots(13, 4.2, columns=len(tables), sharey=True)
     colors = ListedColormap(["#E8E8E8", COLORS["c"]])
@@ -59,7 +57,7 @@ def who_learns(tables: Mapping[str, np.ndarray], layers: Sequence[str]) -> Figur
     return figure
 
 
-def rates(schedules: Mapping[str, np.ndarray], factors: Mapping[str, np.ndarray], layers: Sequence[str]) -> Figure:
+def rates(schedules: Arrays, factors: Arrays, layers: Sequence[str]) -> Figure:
     """Schedules as shares of their peak over the run, and the factor that each layer's rate gets; name → values."""
     figure, (left, right) = subplots(13, 4.6, columns=2, width_ratios=(1.2, 1))
     for (name, values), (color, dash, marker) in zip(schedules.items(), LINES, strict=False):
@@ -78,10 +76,7 @@ def rates(schedules: Mapping[str, np.ndarray], factors: Mapping[str, np.ndarray]
 
 
 def masked_frames(before: np.ndarray, after: np.ndarray, times: np.ndarray) -> Figure:
-    """The context network's input without and with masks, both (T, D), channels downwards.
-
-    `times` (T,) are the frames' centers in seconds.
-    """
+    """The context network's input without and with masks, both (T, D), channels downwards."""
     figure, axes = subplots(13, 4.4, columns=2, sharey=True)
     largest = float(np.quantile(np.abs(before), 0.99))
     for ax, frames, title in zip(axes, (before, after), ("as they are", "with both masks"), strict=True):
@@ -93,7 +88,7 @@ def masked_frames(before: np.ndarray, after: np.ndarray, times: np.ndarray) -> F
 
 
 def draw_tokens(ax: Axes, probs: np.ndarray, tokens: Sequence[str], times: np.ndarray) -> None:
-    """P(token | frame), (T, V), as a heat map with tokens downwards; `times` (T,) are the frames' centers (s)."""
+    """P(token | frame), (T, V), as a heat map with tokens downwards."""
     start, *_, end = frame_edges(times)
     image = ax.imshow(probs.T, vmin=0, vmax=1, cmap=STEPS, extent=(start, end, len(tokens) - 0.5, -0.5))
     ax.set_yticks(range(len(tokens)), ["blank", *tokens[1:]], fontsize=12)
@@ -103,12 +98,9 @@ def draw_tokens(ax: Axes, probs: np.ndarray, tokens: Sequence[str], times: np.nd
 
 
 def tokens_over_time(
-    probs: np.ndarray, tokens: Sequence[str], words: Sequence[Interval], times: np.ndarray, *, title: str, text: str
+    probs: np.ndarray, tokens: Sequence[str], words: Intervals, times: np.ndarray, *, title: str, text: str
 ) -> Figure:
-    """P(token | frame), (T, V), below the words as they were said, above the text that it decodes to.
-
-    `times` (T,) are the frames' centers in seconds.
-    """
+    """P(token | frame), (T, V), below the words as they were said, above the text that it decodes to."""
     figure, (strip, ax) = subplots(12, 7.6, rows=2, sharex=True, height_ratios=(1, 12))
     draw_strip(strip, words, "said")
     strip.set_title(title)
@@ -129,8 +121,8 @@ def emergence(
 ) -> Figure:
     """A fine-tuning on its way: loss and share of blanks so far, and what some utterances look like at this moment.
 
-    `probs` (T, V) is the first utterance, `times` (T,) its frames' centers in seconds; `texts` are what was said and
-    what is written now, for each utterance; there will be `updates` updates.
+    `probs` (T, V) is the first utterance; `texts` are what was said and what is written now, for each utterance; there
+    will be `updates` updates.
     """
     figure = Figure(figsize=(13, 8.4), layout="constrained")
     left, right = figure.subfigures(1, 2, width_ratios=(1, 1.6))
@@ -171,7 +163,7 @@ def label_efficiency(lines: Summary, all_minutes: float) -> Figure:
         ax.set(xscale="log", xlabel="minutes of labeled speech", ylim=(0, None))
         ticks = sorted({line["minutes"] or all_minutes for line in lines})
         ax.set_xticks(ticks, [f"{m:g}" if m != all_minutes else f"all {m:.0f}" for m in ticks])
-        ax.xaxis.set_minor_locator(NullLocator())
+        ax.minorticks_off()
         ax.grid(axis="y", alpha=0.4)
     axes[0].set_ylabel("word error rate (%)")
     axes[0].legend(loc="lower left")

@@ -10,24 +10,14 @@ from matplotlib.patches import Rectangle
 
 from w2v2_teach.course.plots.attention import draw_map
 from w2v2_teach.course.plots.explorers import TYPES
-from w2v2_teach.course.plots.speech import STEPS, draw_intervals, draw_waveform, frame_edges
-from w2v2_teach.course.plots.style import (
-    COLORS,
-    DIVERGING,
-    LINES,
-    draw_lines,
-    draw_numbers,
-    subplots,
-    titled,
-    without_lines,
-)
-from w2v2_teach.speech.intervals import Interval
+from w2v2_teach.course.plots.speech import STEPS, Intervals, draw_intervals, draw_waveform, frame_edges
+from w2v2_teach.course.plots.style import COLORS, DIVERGING, Arrays, draw_lines, draw_numbers, subplots, titled
 
 # How a head type looks, (color, marker): its color in the explorer, and never told apart by color alone.
 TYPE_LOOKS = {name: (TYPES[name], marker) for name, marker in (("global", "o"), ("vertical", "s"), ("diagonal", "^"))}
 
 
-def toy_maps(maps: Mapping[str, np.ndarray]) -> Figure:
+def toy_maps(maps: Arrays) -> Figure:
     """Maps of a few frames, (T, T) each, side by side with their weights written in."""
     figure, axes = subplots(13, 5.4, columns=len(maps))
     for ax, weights in titled(axes, maps):
@@ -39,24 +29,18 @@ def toy_maps(maps: Mapping[str, np.ndarray]) -> Figure:
                 ax.text(column, row, text, ha="center", va="center", fontsize=13, color=ink)
         frames = range(len(weights))
         ax.set(xlabel="key", xticks=frames, yticks=frames)
-        without_lines(ax)
+        ax.spines[:].set_visible(False)
+        ax.tick_params(length=0)
     axes[0].set_ylabel("query")
     return figure
 
 
 def grid_of_maps(
-    maps: Mapping[str, np.ndarray],
-    words: Sequence[Interval],
-    times: np.ndarray,
-    *,
-    types: np.ndarray,
-    most: float,
-    title: str,
+    maps: Arrays, words: Intervals, times: np.ndarray, *, types: np.ndarray, most: float, title: str
 ) -> Figure:
     """All heads of some layers, layer → (H, T, T), on one color scale from 0 to `most` even shares 1/T.
 
-    The frame of each map has the color of its head's type, (layers, H); words stand on the outer axes. `times` (T,) are
-    the centers of the frames in seconds.
+    The frame of each map has the color of its head's type, (layers, H); words stand on the outer axes.
     """
     heads, T, _ = next(iter(maps.values())).shape
     figure, axes = subplots(
@@ -115,7 +99,7 @@ def measures(panels: Mapping[str, tuple[np.ndarray, np.ndarray]], types: np.ndar
     return figure
 
 
-def head_tables(tables: Mapping[str, np.ndarray], form: str, unit: str, center: float | None = None) -> Figure:
+def head_tables(tables: Arrays, form: str, unit: str, center: float | None = None) -> Figure:
     """Tables of one number a head, (layers, H) each, on one color scale, the numbers written in.
 
     `form` says how to write a number, such as ".2f", `unit` labels the color bar, and `center` is white between two
@@ -137,7 +121,7 @@ def head_tables(tables: Mapping[str, np.ndarray], form: str, unit: str, center: 
     return figure
 
 
-def by_class(tables: Mapping[str, np.ndarray], classes: Sequence[str], least: int) -> Figure:
+def by_class(tables: Arrays, classes: Sequence[str], least: int) -> Figure:
     """Attention from class to class, (classes, classes) each, as multiples of what it is compared with.
 
     `least` is how many frames the rarest class has: it stands below, for ratios of few frames are no findings.
@@ -158,18 +142,9 @@ def by_class(tables: Mapping[str, np.ndarray], classes: Sequence[str], least: in
 
 
 def masked_stretch(
-    lines: Mapping[str, np.ndarray],
-    mask: np.ndarray,
-    waveform: np.ndarray,
-    words: Sequence[Interval],
-    *,
-    times: np.ndarray,
-    title: str,
+    lines: Arrays, mask: np.ndarray, waveform: np.ndarray, words: Intervals, *, times: np.ndarray, title: str
 ) -> Figure:
-    """Attention that each frame receives, (T,) per line in even shares, over the waveform (L,); masked spans shaded.
-
-    `times` (T,) are the frames' centers in seconds.
-    """
+    """Attention that each frame receives, (T,) per line in even shares, over the waveform (L,); masked spans shaded."""
     figure, (strip, sound, ax) = subplots(12, 6, rows=3, sharex=True, height_ratios=(1, 1.6, 4))
     draw_intervals(strip, words, "")
     strip.tick_params(bottom=False, labelbottom=False)
@@ -207,7 +182,7 @@ def losses(bars: Mapping[str, float], chance: float, whole: str) -> Figure:
     return figure
 
 
-def layer_matrices(tables: Mapping[str, np.ndarray], layers: Sequence[str], across: Mapping[str, str]) -> Figure:
+def layer_matrices(tables: Arrays, layers: Sequence[str], across: Mapping[str, str]) -> Figure:
     """Similarities (layers, layers), 0 to 1, written in; `across` says what network stands in the columns of each."""
     figure, axes = subplots(14, 5.8, columns=len(tables))
     places = range(len(layers))
@@ -223,11 +198,11 @@ def layer_matrices(tables: Mapping[str, np.ndarray], layers: Sequence[str], acro
 def probes(panels: Mapping[str, Mapping[str, Mapping[str, float]]], chance: Mapping[str, float]) -> Figure:
     """One panel a question: accuracy over the layers, one line a network; question → network → layer → accuracy."""
     figure, axes = subplots(14, 5, columns=len(panels), sharey=True)
-    looks = [*LINES[:3], ("#666666", ":", "x")]
     for ax, (question, networks) in zip(axes, panels.items(), strict=True):
-        for (name, curve), (color, line, marker) in zip(networks.items(), looks, strict=False):
-            look = {"color": color, "marker": marker, "markersize": 8, "linewidth": 2}
-            ax.plot(list(curve), list(curve.values()), line, label=name, **look)
+        layers = list(next(iter(networks.values())))
+        draw_lines(
+            ax, {name: [of[k] for k in layers] for name, of in networks.items()}, layers, markersize=8, linewidth=2
+        )
         ax.axhline(chance[question], color=COLORS["muted"], linewidth=1.5)
         where = ax.get_yaxis_transform()
         ax.text(0.02, chance[question] - 0.02, "guessing", va="top", fontsize=12, color="#555555", transform=where)
@@ -238,11 +213,8 @@ def probes(panels: Mapping[str, Mapping[str, Mapping[str, float]]], chance: Mapp
     return figure
 
 
-def rollout_beside_truth(maps: Mapping[str, np.ndarray], words: Sequence[Interval], times: np.ndarray) -> Figure:
-    """Maps (T, T) of what each frame's context comes from, side by side, each on a scale of its own.
-
-    `times` (T,) are the frames' centers in seconds.
-    """
+def rollout_beside_truth(maps: Arrays, words: Intervals, times: np.ndarray) -> Figure:
+    """Maps (T, T) of what each frame's context comes from, side by side, each on a scale of its own."""
     figure, axes = subplots(14, 5.6, columns=len(maps))
     for ax, weights in titled(axes, maps):
         draw_map(ax, weights, words, times, vmin=0, vmax=len(weights) * np.quantile(weights, 0.99))
@@ -250,15 +222,14 @@ def rollout_beside_truth(maps: Mapping[str, np.ndarray], words: Sequence[Interva
     return figure
 
 
-def around_a_frame(lines: Mapping[str, np.ndarray], hop: float, reach: float) -> Figure:
+def around_a_frame(lines: Arrays, hop: float, reach: float) -> Figure:
     """Shares over the distance from a frame, (2 T - 1,) each from the past to the future, on a logarithmic axis."""
     figure, ax = subplots(11, 4.8)
     ax.add_patch(Rectangle((-reach, 0), 2 * reach, 1, color=COLORS["z"], alpha=0.18, linewidth=0))
-    ax.text(0, 0.97, "reach of the positional convolution", ha="center", va="top", fontsize=13,
-            transform=ax.get_xaxis_transform())  # fmt: skip
+    where = {"ha": "center", "va": "top", "transform": ax.get_xaxis_transform()}
+    ax.text(0, 0.97, "reach of the positional convolution", fontsize=13, **where)
     number = len(next(iter(lines.values())))
-    draw_lines(ax, lines, (np.arange(number) - number // 2) * hop, marked=False, linewidth=2.2)
+    draw_lines(ax, lines, (np.arange(number) - number // 2) * hop, marked=False, linewidth=2.2, legend="upper right")
     ax.set(xlabel="distance (s)", ylabel="share of the whole", yscale="log", xlim=(-1.5, 1.5), ylim=(2e-3, 1))
     ax.set_title("Where a context comes from: rollout, and what hiding frames shows")
-    ax.legend(loc="upper right")
     return figure

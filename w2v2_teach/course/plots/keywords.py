@@ -1,14 +1,14 @@
 """Figures about words: what each layer knows, and which words are taken for which."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from w2v2_teach.course.plots.style import COLORS, LINES, draw_lines, subplots
+from w2v2_teach.course.plots.style import COLORS, LINES, Arrays, draw_lines, subplots
 
 
-def layers(weights: Mapping[str, np.ndarray], accuracies: Mapping[str, np.ndarray]) -> Figure:
+def layers(weights: Arrays, accuracies: Arrays) -> Figure:
     """Learned weights of a mixture of layers, and what a probe reads from each layer alone: name → (layers + 1,)."""
     figure, (left, right) = subplots(13, 4.6, columns=2, wspace=0.06)
     places = np.arange(len(next(iter(weights.values()))))

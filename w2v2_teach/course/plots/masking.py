@@ -11,9 +11,8 @@ from matplotlib.ticker import PercentFormatter
 
 from w2v2_teach.config import SAMPLE_RATE
 from w2v2_teach.course.plots.pretraining import draw_runs
-from w2v2_teach.course.plots.speech import draw_frames, draw_strip, draw_waveform, frame_edges
-from w2v2_teach.course.plots.style import COLORS, LINES, subplots, without_lines
-from w2v2_teach.speech.intervals import Interval
+from w2v2_teach.course.plots.speech import Intervals, draw_frames, draw_strip, draw_waveform, frame_edges
+from w2v2_teach.course.plots.style import COLORS, LINES, Arrays, subplots, without_lines
 
 VISIBLE, HIDDEN = "#FBE3B8", "#3B3B3B"  # light as z, and dark: apart without color, too
 KEY = [Patch(facecolor=VISIBLE, edgecolor="#888888", label="visible"), Patch(facecolor=HIDDEN, label="hidden")]
@@ -50,7 +49,7 @@ def share_over_product(
         ax.plot(product, curve, line, color=color, linewidth=1.5)
         ax.plot(asked, drawn[M], linestyle="none", marker=marker, color=color, markersize=8, label=f"M = {M}")
     ax.axvline(0.65, color=COLORS["lit"], linestyle="--", linewidth=1.5)
-    ax.text(0.655, 0.04, "p·M = 0.65, the paper's", fontsize=13, color="#A34700")
+    ax.text(0.655, 0.04, "p·M = 0.65, the paper's", fontsize=13, color=COLORS["lit text"])
     ax.set(xlabel="p·M: what is asked for", ylabel="share that is masked", xlim=(0, 1.02), ylim=(0, 1.02))
     ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     ax.legend(loc="upper left", title="lines: formula; marks: drawn", title_fontsize=13, alignment="left")
@@ -79,8 +78,8 @@ def draw_lengths(ax: Axes, lengths: np.ndarray) -> None:
     ax.legend(loc="upper right")
 
 
-def rows(masks: Mapping[str, np.ndarray], times: np.ndarray) -> Figure:
-    """Masks of several utterances, (B, T) each, one panel per variant; `times` (T,) are the frames' centers (s)."""
+def rows(masks: Arrays, times: np.ndarray) -> Figure:
+    """Masks of several utterances, (B, T) each, one panel per variant."""
     lines = [len(mask) for mask in masks.values()]
     height = 1.0 + sum(0.9 + 0.17 * n for n in lines)
     figure, _ = subplots(11, height, rows=len(masks), sharex=True, height_ratios=lines)
@@ -93,7 +92,7 @@ def rows(masks: Mapping[str, np.ndarray], times: np.ndarray) -> Figure:
 
 
 def draw_rows(ax: Axes, mask: np.ndarray, times: np.ndarray) -> None:
-    """One row per utterance of a mask (B, T), dark where frames are masked; `times` (T,) are the frames' centers."""
+    """One row per utterance of a mask (B, T), dark where frames are masked."""
     draw_frames(ax, mask, times, cmap=ListedColormap([VISIBLE, HIDDEN]), vmin=0, vmax=1)
     ax.hlines(range(1, len(mask)), *frame_edges(times)[[0, -1]], color="white", linewidth=2)
     ax.set(yticks=[], ylabel="utterances")
@@ -112,7 +111,7 @@ def settings(mask: np.ndarray, lengths: np.ndarray, times: np.ndarray, title: st
 
 
 def masked_utterance(
-    waveform: np.ndarray, mask: np.ndarray, words: Sequence[Interval], phones: Sequence[Interval], times: np.ndarray
+    waveform: np.ndarray, mask: np.ndarray, words: Intervals, phones: Intervals, times: np.ndarray
 ) -> Figure:
     """A waveform (L,) with its words, phones and frames (T,); where frames are hidden the waveform is shaded."""
     figure, axes = subplots(13, 5.4, rows=4, sharex=True, height_ratios=(0.7, 1.1, 4, 0.6))

@@ -4,25 +4,23 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from w2v2_teach.course.plots.attention import draw_map
 from w2v2_teach.course.plots.pretraining import draw_runs
-from w2v2_teach.course.plots.speech import draw_intervals, draw_waveform
-from w2v2_teach.course.plots.style import COLORS, LINES, subplots, titled
-from w2v2_teach.speech.intervals import Interval
+from w2v2_teach.course.plots.speech import Intervals, draw_intervals, draw_waveform
+from w2v2_teach.course.plots.style import COLORS, LINES, Arrays, subplots, titled
 
 
-def maps(attentions: Mapping[str, np.ndarray], words: Sequence[Interval], times: np.ndarray) -> Figure:
-    """Attention maps (T, T) side by side, each on its own color scale; `times` (T,) are the frames' centers (s)."""
+def maps(attentions: Arrays, words: Intervals, times: np.ndarray) -> Figure:
+    """Attention maps (T, T) side by side, each on its own color scale."""
     figure, axes = subplots(13, 5.8, columns=len(attentions))
     for ax, weights in titled(axes, attentions):
         draw_map(ax, weights, words, times, vmin=0, vmax=len(weights) * np.quantile(weights, 0.99))
     return figure
 
 
-def reach(gradients: Mapping[str, np.ndarray], window: tuple[float, float], step: float) -> Figure:
+def reach(gradients: Arrays, window: tuple[float, float], step: float) -> Figure:
     """Which samples move the context of one frame.
 
     `gradients` is name → largest gradient (n,) in each stretch of `step` seconds, 0 drawn as nothing; `window` is the
@@ -35,7 +33,7 @@ def reach(gradients: Mapping[str, np.ndarray], window: tuple[float, float], step
         ax.bar(starts, np.where(values > 0, values, np.nan), width=step, align="edge", color=COLORS["c"])
         ax.axvspan(*window, color=COLORS["lit"], alpha=0.35, linewidth=0)
         ax.set(yscale="log", ylim=(highest * 1e-6, highest * 5), xlim=(0, len(values) * step))
-    axes[0].text(window[1] + 0.02, highest, "the frame's own 25 ms", color="#A34700", fontsize=13, va="center")
+    axes[0].text(window[1] + 0.02, highest, "the frame's own 25 ms", color=COLORS["lit text"], fontsize=13, va="center")
     axes[-1].set_xlabel("time of the sample (s)")
     figure.supylabel("gradient", fontsize=14)
     return figure
@@ -88,7 +86,13 @@ def ablation(panels: Mapping[str, Mapping[str, Spread | float]], rows: Sequence[
     places = {row: -i for i, row in enumerate(rows)}
     for ax, values in titled(axes, panels):
         for row, value in values.items():
-            _draw_row(ax, places[row], value, row == lit)
+            y = places[row]
+            color, marker = (COLORS["lit"], "s") if row == lit else (COLORS["c"], "o")
+            if isinstance(value, Spread):
+                ax.plot([value.low, value.high], [y, y], color=color, linewidth=4, alpha=0.5, solid_capstyle="round")
+                if row == lit:
+                    ax.axvspan(value.low, value.high, color=color, alpha=0.12, linewidth=0)
+            ax.plot(value.mean if isinstance(value, Spread) else value, y, marker, color=color, markersize=11)
         ax.set(yticks=list(places.values()), yticklabels=rows, ylim=(0.6 - len(rows), 0.6))
         ax.margins(x=0.25)
         ax.locator_params(axis="x", nbins=4)
@@ -97,17 +101,8 @@ def ablation(panels: Mapping[str, Mapping[str, Spread | float]], rows: Sequence[
     return figure
 
 
-def _draw_row(ax: Axes, y: float, value: Spread | float, lit: bool) -> None:
-    color, marker = (COLORS["lit"], "s") if lit else (COLORS["c"], "o")
-    if isinstance(value, Spread):
-        ax.plot([value.low, value.high], [y, y], color=color, linewidth=4, alpha=0.5, solid_capstyle="round")
-        if lit:
-            ax.axvspan(value.low, value.high, color=color, alpha=0.12, linewidth=0)
-    ax.plot(value.mean if isinstance(value, Spread) else value, y, marker, color=color, markersize=11)
-
-
 def copy_guess(
-    waveform: np.ndarray, phones: Sequence[Interval], scores: np.ndarray, times: np.ndarray, *, frame: int, k: int
+    waveform: np.ndarray, phones: Intervals, scores: np.ndarray, times: np.ndarray, *, frame: int, k: int
 ) -> Figure:
     """How much every frame looks like one of them: the copy's guess for what comes k frames later.
 

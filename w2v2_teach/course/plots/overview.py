@@ -7,9 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from w2v2_teach.config import SAMPLE_RATE
-from w2v2_teach.course.plots.speech import draw_intervals, draw_waveform
-from w2v2_teach.course.plots.style import COLORS, DIVERGING, subplots, ticks_at, titled
-from w2v2_teach.speech.intervals import Interval
+from w2v2_teach.course.plots.speech import Intervals, draw_frames, draw_intervals, draw_waveform
+from w2v2_teach.course.plots.style import COLORS, DIVERGING, Arrays, subplots, tick_at, titled
 
 MARKERS = ("o", "^", "s", "D")  # one per codebook, so that color is not alone
 
@@ -47,22 +46,24 @@ def sound_to_text(
     x: np.ndarray,
     z: np.ndarray,
     codes: np.ndarray,
-    letters: Sequence[Interval],
+    letters: Intervals,
     *,
-    phones: Sequence[Interval],
-    words: Sequence[Interval],
+    phones: Intervals,
+    words: Intervals,
     times: np.ndarray,
     notes: Sequence[str],
 ) -> Figure:
     """The whole journey on one time axis: waveform (L,), latent frames (T, C), codes (T, G), letters, truth.
 
-    `times` (T,) are the middles of the frames in seconds, `letters` the runs of the same letter with their times;
-    `notes`, one per row, say in a few words what it is worth.
+    `letters` are the runs of the same letter with their times; `notes`, one per row, say in a few words what it is
+    worth.
     """
     figure, rows = subplots(11, 9.5, rows=6, sharex=True, height_ratios=[1.5, 1.8, 1.8, 0.9, 0.6, 0.6])
     draw_waveform(rows[0], x)
     rows[0].set(title="one utterance, from sound to text", xlabel="", ylabel="waveform x\n(amplitude)")
-    draw_frames(rows[1], z, times)
+    most = np.quantile(np.abs(z), 0.98)
+    draw_frames(rows[1], z.T, times, cmap=DIVERGING, vmin=-most, vmax=most)
+    rows[1].set(ylabel="frames z\n(channel)")
     for group, marker in zip(range(codes.shape[1]), MARKERS, strict=False):
         color = COLORS["q"] if group == 0 else COLORS["loss"]
         rows[2].scatter(times, codes[:, group], s=22, marker=marker, color=color, label=f"codebook {group + 1}")
@@ -82,16 +83,7 @@ def sound_to_text(
     return figure
 
 
-def draw_frames(ax: Axes, z: np.ndarray, times: np.ndarray) -> None:
-    """Latent frames (T, C), signed, as a picture; `times` (T,) are their middles in seconds."""
-    half = (times[1] - times[0]) / 2
-    most = np.quantile(np.abs(z), 0.98)
-    extent = (times[0] - half, times[-1] + half, 0, z.shape[1])
-    ax.imshow(z.T, origin="lower", extent=extent, cmap=DIVERGING, vmin=-most, vmax=most)
-    ax.set(ylabel="frames z\n(channel)")
-
-
-def _draw_letters(ax: Axes, letters: Sequence[Interval]) -> None:
+def _draw_letters(ax: Axes, letters: Intervals) -> None:
     """On three heights, so that neighbors 20 ms apart do not cover each other."""
     for i, (start, end, letter) in enumerate(letters):
         ax.text((start + end) / 2, (0.2, 0.5, 0.8)[i % 3], letter, ha="center", va="center", fontsize=12)
@@ -111,12 +103,12 @@ def gap_curve(distances: Sequence[float], accuracy: Mapping[str, Sequence[float]
     ax.set_title("filling a gap with the mean of the nearest visible frames")
     ax.set(xlabel="distance to the nearest visible frame (ms)", ylabel="hidden frame found (%)", ylim=(0, None))
     ax.set_xscale("log", base=2)
-    ticks_at(ax, distances, ".0f")
+    tick_at(ax, distances, ".0f")
     ax.legend()
     return figure
 
 
-def frame_windows(windows: Mapping[str, np.ndarray]) -> Figure:
+def frame_windows(windows: Arrays) -> Figure:
     """What single frames hear: one panel per waveform (400,), its key as title, each at its own amplitude."""
     figure, axes = subplots(11, 3.2, columns=len(windows))
     for ax, samples in titled(axes, windows):
@@ -127,19 +119,11 @@ def frame_windows(windows: Mapping[str, np.ndarray]) -> Figure:
 
 
 def frame_journey(
-    x: np.ndarray,
-    codes: np.ndarray,
-    frame: int,
-    *,
-    window: range,
-    times: np.ndarray,
-    words: Sequence[Interval],
-    facts: str,
+    x: np.ndarray, codes: np.ndarray, frame: int, *, window: range, times: np.ndarray, words: Intervals, facts: str
 ) -> Figure:
     """An utterance (L,) with its words and its codes (T, G), and one frame of it lit and enlarged.
 
-    `window` are the samples that the frame sees, `times` (T,) the middles of all frames in seconds, and `facts` what
-    there is to say about this one, a few short lines.
+    `window` are the samples that the frame sees, and `facts` what there is to say about it, a few short lines.
     """
     figure = Figure(figsize=(11, 6), layout="constrained")
     grid = figure.add_gridspec(4, 2, height_ratios=[0.5, 1.4, 1.2, 1.8], width_ratios=[1.6, 1])

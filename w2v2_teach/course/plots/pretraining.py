@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from w2v2_teach.course.plots.style import COLORS, LINES, draw_lines, subplots
+from w2v2_teach.course.plots.style import COLORS, LINES, Arrays, draw_lines, subplots
 
 Records = Sequence[Mapping[str, float]]  # the lines of a metrics.jsonl
 INK = "#555555"  # of lines that stand for guessing, and of their labels
@@ -89,7 +89,7 @@ def overfit(records: Records, K: int) -> Figure:
     return figure
 
 
-def schedules(rates: Mapping[str, np.ndarray], temperatures: Mapping[str, np.ndarray]) -> Figure:
+def schedules(rates: Arrays, temperatures: Arrays) -> Figure:
     """Learning rate, as a share of its peak, and Gumbel temperature over the share of the run; name → values."""
     figure, (left, right) = subplots(12, 4.2, columns=2, sharex=True)
     for ax, curves in ((left, rates), (right, temperatures)):
@@ -104,16 +104,15 @@ def schedules(rates: Mapping[str, np.ndarray], temperatures: Mapping[str, np.nda
     return figure
 
 
-def steps_of_adam(gradients: np.ndarray, steps: Mapping[str, np.ndarray], found: np.ndarray) -> Figure:
+def steps_of_adam(gradients: np.ndarray, steps: Arrays, found: np.ndarray) -> Figure:
     """Adam's first step, in learning rates, over the size of the gradient; below it, where real gradients lie.
 
     `steps` is name → steps (n,) for the sizes `gradients` (n,); `found` are the sizes of real gradients.
     """
     figure, (top, bottom) = subplots(11, 5.4, rows=2, sharex=True, height_ratios=(2, 1))
-    draw_lines(top, steps, gradients, linewidth=2.5, markevery=12)
+    draw_lines(top, steps, gradients, linewidth=2.5, markevery=12, legend="upper left")
     top.set(xscale="log", ylabel="step (learning rates)", ylim=(0, 1.08))
     top.set_title("Adam's first step against the size of the gradient")
-    top.legend(loc="upper left")
     bottom.hist(found, bins=np.geomspace(gradients[0], gradients[-1], 60), color=COLORS["z"])
     bottom.set(xlabel="size of the gradient of one weight", ylabel="weights", xlim=(gradients[0], gradients[-1]))
     bottom.set_title("The encoder's gradients in one update", fontsize=14)
@@ -143,10 +142,9 @@ def run_log(
     perplexity.set(ylabel="perplexity", ylim=(0, 1.08 * entries))
     draw_metrics(norm, records, {"": "grad_norm"})
     norm.set(ylabel="gradient\nnorm", ylim=(0, None))
-    updates, rates = column(records, "learning_rate")
-    schedule.plot(updates, np.array(rates) / max(rates), color=LINES[0][0], linewidth=2, label="rate, of its peak")
-    updates, temperatures = column(records, "temperature")
-    schedule.plot(updates, temperatures, LINES[1][1], color=LINES[1][0], linewidth=2, label="τ")
+    (updates, rates), (_, temperatures) = column(records, "learning_rate"), column(records, "temperature")
+    schedules = {"rate, of its peak": np.array(rates) / max(rates), "τ": temperatures}
+    draw_lines(schedule, schedules, updates, marked=False, linewidth=2)
     schedule.set(ylabel="schedules", xlabel="update" + (" (logarithmic axis)" if log_axis else ""), ylim=(0, None))
     for ax in axes:
         if ax is not norm:
@@ -177,9 +175,8 @@ def _draw_moments(axes: Sequence[Axes], moments: Mapping[str, float], now: float
 def clinic(charts: Mapping[str, Records], *, K: int, entries: int) -> Figure:
     """Loss, accuracy and code perplexity of several short runs, one line each; name → records."""
     figure, (loss, accuracy, perplexity) = subplots(13, 4.4, columns=3, sharex=True)
-    panels = {"contrastive_loss": loss, "accuracy": accuracy, "code_perplexity": perplexity}
-    for name, ax in panels.items():
-        draw_runs(ax, charts, name, linewidth=2.5, markevery=0.2)
+    for ax, metric in ((loss, "contrastive_loss"), (accuracy, "accuracy"), (perplexity, "code_perplexity")):
+        draw_runs(ax, charts, metric, linewidth=2.5, markevery=0.2)
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     for ax, value in ((loss, np.log(K + 1)), (accuracy, 1 / (K + 1))):
         ax.axhline(value, color=INK, linestyle=":", linewidth=2, label=f"guessing among {K + 1}")

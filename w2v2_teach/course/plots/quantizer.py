@@ -7,9 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from w2v2_teach.course.plots.speech import draw_intervals, frame_edges
-from w2v2_teach.course.plots.style import COLORS, draw_lines, subplots, ticks_at, titled
-from w2v2_teach.speech.intervals import Interval
+from w2v2_teach.course.plots.speech import Intervals, draw_intervals, frame_edges
+from w2v2_teach.course.plots.style import COLORS, Arrays, draw_lines, subplots, tick_at, titled
 
 MARKERS = "os^Dv<>P"  # one per entry: never told apart by color alone
 
@@ -65,9 +64,7 @@ def temperatures(samples: Mapping[float, np.ndarray], choices: np.ndarray) -> Fi
     return figure
 
 
-def straight_through(
-    scores: np.ndarray, soft: np.ndarray, hard: np.ndarray, gradients: Mapping[str, np.ndarray]
-) -> Figure:
+def straight_through(scores: np.ndarray, soft: np.ndarray, hard: np.ndarray, gradients: Arrays) -> Figure:
     """The way forward (scores, soft and hard choice, each (V,)), and below it what comes back, per way of choosing."""
     figure = Figure(figsize=(11, 6.4), layout="constrained")
     above, below = figure.subfigures(2, 1)
@@ -125,10 +122,8 @@ def product_codebooks(codebooks: np.ndarray, codes: Sequence[int]) -> Figure:
         ax.add_patch(frame)
         place = (groups - 1) / 2 + g * width  # the joined vector stands in the middle
         _cells(ax, place, size + 1.2, book[codes[g]], COLORS["q"])
-        ax.annotate(
-            "", (place + width / 2, size + 1.15), (left + width / 2, size + 0.1),
-            arrowprops={"arrowstyle": "-|>", "linewidth": 1.5, "color": "black"},
-        )  # fmt: skip
+        style = {"arrowstyle": "-|>", "linewidth": 1.5, "color": "black"}
+        ax.annotate("", (place + width / 2, size + 1.15), (left + width / 2, size + 0.1), arrowprops=style)
     end = (groups - 1) / 2 + groups * width
     ax.text(end + 0.2, size + 1.7, "joined: d numbers", va="center", fontsize=14)
     ax.set(xlim=(-0.6, groups * (width + 1) + 1.5), ylim=(size + 2.4, -0.9))
@@ -136,7 +131,7 @@ def product_codebooks(codebooks: np.ndarray, codes: Sequence[int]) -> Figure:
     return figure
 
 
-def perplexities(distributions: Mapping[str, np.ndarray]) -> Figure:
+def perplexities(distributions: Arrays) -> Figure:
     """Distributions over V entries, each under a title that says its perplexity."""
     figure, axes = subplots(12, 3.4, columns=len(distributions), sharey=True)
     for ax, probs in titled(axes, distributions):
@@ -146,7 +141,7 @@ def perplexities(distributions: Mapping[str, np.ndarray]) -> Figure:
     return figure
 
 
-def codes_over_time(phones: Sequence[Interval], seconds: np.ndarray, codes: Mapping[str, np.ndarray]) -> Figure:
+def codes_over_time(phones: Intervals, seconds: np.ndarray, codes: Arrays) -> Figure:
     """Which entry each frame chose, one panel per codebook: (T,) heights over `seconds`; phones above, as a strip."""
     heights = [0.6] + [2.7] * len(codes)
     figure, (strip, *axes) = subplots(12, 1 + sum(heights), rows=len(heights), sharex=True, height_ratios=heights)
@@ -172,7 +167,7 @@ def sharpness(
     ax.text(taus[0], 1 / V + 0.02, "even: 1/V", fontsize=13, color="#555555")
     ax.set(xscale="log", xlabel="temperature τ", ylabel="largest weight", ylim=(0, 1.05))
     ax.set_title("How close is a soft sample to a choice?")
-    ticks_at(ax, taus)
+    tick_at(ax, taus)
     ax.legend(loc="lower left", ncols=2)
     return figure
 
@@ -215,7 +210,7 @@ def gradient_by_temperature(
     right.set(title="Draws with hardly any gradient", ylabel="share of the draws", ylim=(-0.02, 1))
     for ax in (left, right):
         ax.set(xscale="log", xlabel="temperature τ")
-        ticks_at(ax, taus)
+        tick_at(ax, taus)
     return figure
 
 
@@ -225,11 +220,10 @@ def _chosen_bars(ax: Axes, heights: np.ndarray, chosen: int, numbers: bool = Fal
         look = {"color": COLORS["lit"], "hatch": "//"} if i == chosen else {"color": color}
         ax.bar(i, height, 0.7, edgecolor="black", **look)
         if numbers:
-            low = height < 0
-            ax.annotate(
-                f"{height:.2f}".replace("-", "−"), (i, height), (0, -4 if low else 4), textcoords="offset points",
-                ha="center", va="top" if low else "bottom", fontsize=13,
-            )  # fmt: skip
+            text = f"{height:.2f}".replace("-", "−")
+            side, offset = ("top", -4) if height < 0 else ("bottom", 4)
+            where = (i, height), (0, offset), "data", "offset points"
+            ax.annotate(text, *where, ha="center", va=side, fontsize=13)
     ax.axhline(0, color="black", linewidth=0.8)
     _name_entries(ax, len(heights))
     if numbers:  # room for them

@@ -7,16 +7,14 @@ from matplotlib.figure import Figure
 
 from w2v2_teach.config import SAMPLE_RATE
 from w2v2_teach.course.plots.speech import STEPS, draw_intervals, draw_spectrogram, draw_waveform
-from w2v2_teach.course.plots.style import COLORS, subplots, titled
+from w2v2_teach.course.plots.style import COLORS, Arrays, subplots, titled
 from w2v2_teach.speech.corpora import Utterance
 
 # Not the course's LINES: here "lit" is the color of samples.
 LINES = [(COLORS["c"], "-"), (COLORS["z"], "--"), (COLORS["q"], ":"), (COLORS["loss"], "-.")]
 
 
-def sampled(
-    times: np.ndarray, waves: Mapping[str, np.ndarray], sample_times: np.ndarray, samples: np.ndarray
-) -> Figure:
+def sampled(times: np.ndarray, waves: Arrays, sample_times: np.ndarray, samples: np.ndarray) -> Figure:
     """Up to four waves over `times` (seconds), one line style each, and the samples that they share as dots."""
     figure, ax = subplots(10, 3.6)
     for (label, wave), (color, dash) in zip(waves.items(), LINES, strict=False):
@@ -149,7 +147,7 @@ def padding(plans: Mapping[str, Sequence[Sequence[float]]]) -> Figure:
     return figure
 
 
-def spectra(hertz: np.ndarray, curves: Mapping[str, np.ndarray], band: np.ndarray, band_label: str) -> Figure:
+def spectra(hertz: np.ndarray, curves: Arrays, band: np.ndarray, band_label: str) -> Figure:
     """Average spectra in dB, one line each; behind them, gray, the range of the spectra in `band` (n, frequencies)."""
     figure, ax = subplots(10, 4.4)
     edges = band.min(axis=0), band.max(axis=0)

@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Arc
 
 from w2v2_teach.analysis.verification import DetectionErrors, Trials
-from w2v2_teach.course.plots.style import COLORS, LINES, draw_circle, draw_lines, subplots, titled
+from w2v2_teach.course.plots.contrastive import draw_circle
+from w2v2_teach.course.plots.style import COLORS, LINES, Arrays, draw_lines, subplots, titled
 
 CLASSES = [(COLORS[k], marker) for k, marker in zip(("c", "lit", "q", "loss", "z", "x"), "os^DvP", strict=True)]
 OTHER: dict[str, Any] = {"color": COLORS["lit"], "hatch": "//", "edgecolor": "white"}  # histograms of other speakers
@@ -39,15 +40,14 @@ def one_margin(angle: float, other: float, margin: float) -> Figure:
     return figure
 
 
-def target_logits(angles: np.ndarray, curves: Mapping[str, np.ndarray], margin: float) -> Figure:
+def target_logits(angles: np.ndarray, curves: Arrays, margin: float) -> Figure:
     """What the own class gets over the angle to it, name → (A,); `angles` and `margin` in degrees."""
     figure, ax = subplots(9.5, 4.8)
-    draw_lines(ax, curves, angles, marked=False, linewidth=2.5)
+    draw_lines(ax, curves, angles, marked=False, linewidth=2.5, legend="lower left")
     for place, text in ((90, "90°"), (180 - margin, "180° − m")):
         ax.axvline(place, color=COLORS["muted"], linewidth=1)
         ax.text(place + 1.5, 0.93, text, fontsize=13, color="#555555")
     ax.set(xlabel="angle θ to the own class (degrees)", ylabel="logit over s", xlim=(0, 180), xticks=range(0, 181, 30))
-    ax.legend(loc="lower left")
     return figure
 
 
@@ -57,26 +57,22 @@ Toy = tuple[np.ndarray, np.ndarray, np.ndarray]  # embeddings (n, 2), labels (n,
 def circles(panels: Mapping[str, Toy]) -> Figure:
     """Embeddings in two dimensions, the classes' directions, and where one class ends and the next begins."""
     figure, axes = subplots(0.4 + 6 * len(panels), 5.8, columns=len(panels))
-    for ax, toy in titled(axes, panels):
-        _draw_embeddings(ax, *toy)
+    for ax, (embeddings, labels, weights) in titled(axes, panels):
+        reach = 1.15 * max(np.abs(embeddings).max(), 1e-6)
+        around = np.linspace(-np.pi, np.pi, 721)
+        directions = np.stack([np.cos(around), np.sin(around)], axis=1)  # (A, 2)
+        nearest = (directions @ weights.T).argmax(axis=1)  # (A,) who would be said to speak
+        for edge in np.flatnonzero(np.diff(nearest)):
+            x, y = 2 * reach * directions[edge]
+            ax.plot([0, x], [0, y], color=COLORS["muted"], linewidth=1.5, linestyle="--", zorder=1)
+        for number, (color, marker) in enumerate(CLASSES[: len(weights)]):
+            own = embeddings[labels == number]
+            ax.scatter(*own.T, color=color, marker=marker, s=26, alpha=0.6, linewidth=0, zorder=2)
+            w = 0.92 * reach * weights[number] / np.linalg.norm(weights[number])
+            ax.annotate("", w, (0, 0), arrowprops={"arrowstyle": "-|>", "color": color, "lw": 3}, zorder=3)
+        ax.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal", xticks=[], yticks=[])
         ax.spines[:].set_visible(False)
     return figure
-
-
-def _draw_embeddings(ax: Axes, embeddings: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> None:
-    reach = 1.15 * max(np.abs(embeddings).max(), 1e-6)
-    around = np.linspace(-np.pi, np.pi, 721)
-    directions = np.stack([np.cos(around), np.sin(around)], axis=1)  # (A, 2)
-    nearest = (directions @ weights.T).argmax(axis=1)  # (A,) who would be said to speak
-    for edge in np.flatnonzero(np.diff(nearest)):
-        x, y = 2 * reach * directions[edge]
-        ax.plot([0, x], [0, y], color=COLORS["muted"], linewidth=1.5, linestyle="--", zorder=1)
-    for number, (color, marker) in enumerate(CLASSES[: len(weights)]):
-        own = embeddings[labels == number]
-        ax.scatter(*own.T, color=color, marker=marker, s=26, alpha=0.6, linewidth=0, zorder=2)
-        w = 0.92 * reach * weights[number] / np.linalg.norm(weights[number])
-        ax.annotate("", w, (0, 0), arrowprops={"arrowstyle": "-|>", "color": color, "lw": 3}, zorder=3)
-    ax.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal", xticks=[], yticks=[])
 
 
 def angle_histograms(panels: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figure:
@@ -92,7 +88,7 @@ def angle_histograms(panels: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Fig
     return figure
 
 
-def voices(panels: Mapping[str, np.ndarray], speakers: Sequence[str]) -> Figure:
+def voices(panels: Arrays, speakers: Sequence[str]) -> Figure:
     """Utterances as points, one color and marker a speaker: name → (n, 2)."""
     figure, axes = subplots(0.6 + 6 * len(panels), 5.2, columns=len(panels))
     names = sorted(set(speakers))

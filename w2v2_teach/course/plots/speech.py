@@ -12,6 +12,7 @@ from w2v2_teach.config import SAMPLE_RATE
 from w2v2_teach.course.plots.style import COLORS, SEQUENTIAL
 from w2v2_teach.speech.intervals import Interval
 
+Intervals = Sequence[Interval]  # phones or words, in their order
 # The colors of spectrograms: steps, to be told apart from the back row, and a fraction of a smooth map's bytes.
 STEPS = colormaps[SEQUENTIAL].resampled(20)
 
@@ -35,7 +36,7 @@ def frame_edges(times: np.ndarray) -> np.ndarray:
     return np.append(times - half, times[-1] + half)
 
 
-def draw_intervals(ax: Axes, intervals: Sequence[Interval], label: str) -> None:
+def draw_intervals(ax: Axes, intervals: Intervals, label: str) -> None:
     """One labeled strip per phone or word; an axis of its own, to stand above or below a waveform."""
     whole = intervals[-1].end - intervals[0].start
     for i, (start, end, name) in enumerate(intervals):
@@ -48,7 +49,7 @@ def draw_intervals(ax: Axes, intervals: Sequence[Interval], label: str) -> None:
     ax.spines["left"].set_visible(False)
 
 
-def draw_strip(ax: Axes, intervals: Sequence[Interval], label: str) -> None:
+def draw_strip(ax: Axes, intervals: Intervals, label: str) -> None:
     """`draw_intervals` above something with the same time axis: without its own."""
     draw_intervals(ax, intervals, label)
     ax.spines["bottom"].set_visible(False)
@@ -56,6 +57,6 @@ def draw_strip(ax: Axes, intervals: Sequence[Interval], label: str) -> None:
 
 
 def draw_frames(ax: Axes, values: np.ndarray, times: np.ndarray, **look: Any) -> AxesImage:
-    """Something of each frame, (rows, T), as a picture, row 0 at the top; `times` (T,) are the frames' centers (s)."""
+    """Something of each frame, (rows, T), as a picture, row 0 at the top."""
     start, *_, end = frame_edges(times)
     return ax.imshow(values, extent=(start, end, len(values), 0), **look)

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
 Shown = TypeVar("Shown")
+Arrays = Mapping[str, np.ndarray]  # a title or a name → what is drawn under it
 
 # Okabe and Ito's colors (jfly.uni-koeln.de/color), by their part in the course.
 COLORS = {
@@ -21,6 +22,7 @@ COLORS = {
     "c": "#0072B2",  # context
     "loss": "#CC79A7",
     "lit": "#D55E00",  # what a figure points at
+    "lit text": "#A34700",  # darker, for text and thin lines
     "muted": "#999999",
 }
 # One look per line of a figure, (color, dash, marker): never told apart by color alone.
@@ -51,11 +53,15 @@ def titled(axes: Any, panels: Mapping[str, Shown]) -> Iterator[tuple[Axes, Shown
         yield ax, shown
 
 
-def draw_lines(ax: Axes, curves: Mapping[str, Any], x: Any = None, *, marked: bool = True, **look: Any) -> None:
+def draw_lines(
+    ax: Axes, curves: Mapping[str, Any], x: Any = None, *, marked: bool = True, legend: str = "", **look: Any
+) -> None:
     """A line with a look of its own for each of `curves`, name → values over x, or over 0, 1, … where that is None."""
     for (name, values), (color, dash, marker) in zip(curves.items(), LINES, strict=False):
         places = range(len(values)) if x is None else x
         ax.plot(places, values, dash, color=color, marker=marker if marked else None, label=name, **look)
+    if legend:
+        ax.legend(loc=legend)
 
 
 def draw_numbers(ax: Axes, table: np.ndarray, form: str = ".2f", *, size: int = 14, **look: Any) -> AxesImage:
@@ -76,15 +82,7 @@ def without_lines(ax: Axes) -> None:
     ax.tick_params(length=0)
 
 
-def ticks_at(ax: Axes, values: Sequence[float], form: str = "g") -> None:
+def tick_at(ax: Axes, values: Sequence[float], form: str = "g") -> None:
     """Ticks of a logarithmic x-axis at these values and nowhere else."""
     ax.set_xticks(values, [f"{value:{form}}" for value in values])
     ax.minorticks_off()
-
-
-def draw_circle(ax: Axes) -> None:
-    """The circle of all vectors of length 1, for what is drawn around it."""
-    around = np.linspace(0, 2 * np.pi, 200)
-    ax.plot(np.cos(around), np.sin(around), color=COLORS["muted"], linewidth=1, zorder=1)
-    ax.set(aspect="equal", xticks=[], yticks=[])
-    ax.spines[:].set_visible(False)

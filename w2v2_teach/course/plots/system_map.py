@@ -1,8 +1,7 @@
 """The map of the whole system (arXiv 2006.11477, Figure 1) with one part lit: every notebook opens with it."""
 
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+from matplotlib.patches import FancyBboxPatch
 
 from w2v2_teach.course.plots.style import COLORS, subplots
 
@@ -38,8 +37,10 @@ def system_map(*lit: str) -> Figure:
         if part not in PARTS:
             raise KeyError(f"{part!r} is not on the map; its parts are {', '.join(PARTS)}.")
     figure, ax = subplots(11, 2.9)
-    for start, end in ARROWS:
-        _arrow(ax, PARTS[start], PARTS[end])
+    look = {"arrowstyle": "-|>", "mutation_scale": 16, "linewidth": 1.5, "color": "#555555", "shrinkA": 2, "shrinkB": 2}
+    for (x0, y0, width, *_), (x1, y1, *_) in ((PARTS[start], PARTS[end]) for start, end in ARROWS):
+        middle = HEIGHT / 2  # from the right edge of one box to the left edge of another
+        ax.annotate("", (x1, y1 + middle), (x0 + width, y0 + middle), arrowprops=look, zorder=0)
     for part, (x, y, width, title, symbol, color) in PARTS.items():
         on = part in lit or not lit
         box = FancyBboxPatch(
@@ -55,15 +56,3 @@ def system_map(*lit: str) -> Figure:
     ax.set(xlim=(-0.1, 12.4), ylim=(0.0, 2.95))
     ax.axis("off")
     return figure
-
-
-def _arrow(ax: Axes, start: Box, end: Box) -> None:
-    """From the right edge of one box to the left edge of another (or straight down where they stand above)."""
-    x0, y0, width = start[:3]
-    x1, y1 = end[:2]
-    ax.add_patch(
-        FancyArrowPatch(
-            (x0 + width, y0 + HEIGHT / 2), (x1, y1 + HEIGHT / 2), arrowstyle="-|>", mutation_scale=16,
-            linewidth=1.5, color="#555555", shrinkA=2, shrinkB=2, zorder=0,
-        )
-    )  # fmt: skip

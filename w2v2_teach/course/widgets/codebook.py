@@ -27,10 +27,8 @@ class CodebookExplorer(BrowserExplorer):
 
     A second of speech costs about 40 kB: its sound, 16 bits a sample, and a spectrogram. Eight sentences make 1 MB.
 
-    Args:
-        model: its codes are shown, those of evaluation mode.
-        utterances: what is shown and heard, by several speakers; they may lack phones and words.
-        counted: the speech that P(phone | code) is counted over; much more than what is shown.
+    The model's codes are those of evaluation mode. The utterances, by several speakers, may lack phones and words;
+    P(phone | code) is counted over the speech `counted`, much more than what is shown.
     """
 
     _esm = script("codebook")

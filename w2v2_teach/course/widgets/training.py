@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import ipywidgets as widgets
 from IPython.display import DisplayHandle, Markdown, display
@@ -18,20 +19,17 @@ class LiveFigure:
     """A figure that changes while a cell runs. What was shown last is what stays in the notebook."""
 
     def __init__(self) -> None:
-        self._picture: DisplayHandle | None = None
-        self._sentence: DisplayHandle | None = None
+        self._handles: list[DisplayHandle] = []
 
     def show(self, figure: Figure, alt: str) -> None:
         """Put a figure, and the sentence that says what there is to see, in the place of the ones before."""
-        bundle = {"image/png": png(figure), "text/plain": alt}
-        metadata = {"image/png": {"alt": alt}}
-        sentence = Markdown(f"<small>*{alt}*</small>")
-        if self._picture is None or self._sentence is None:
-            self._picture = display(bundle, metadata=metadata, raw=True, display_id=True)
-            self._sentence = display(sentence, display_id=True)
+        picture: dict[str, Any] = {"metadata": {"image/png": {"alt": alt}}, "raw": True}
+        parts = [({"image/png": png(figure), "text/plain": alt}, picture), (Markdown(f"<small>*{alt}*</small>"), {})]
+        if not self._handles:
+            self._handles = [display(part, display_id=True, **options) for part, options in parts]
         else:
-            self._picture.update(bundle, metadata=metadata, raw=True)
-            self._sentence.update(sentence)
+            for handle, (part, options) in zip(self._handles, parts, strict=True):
+                handle.update(part, **options)
 
 
 def milestones(records: Records, K: int) -> dict[str, float]:
