@@ -101,15 +101,15 @@ def _of_the_decided(scores: Tensor, is_same: Tensor, threshold: float) -> tuple[
     return (~is_same)[accepted].float().mean(), is_same[~accepted].float().mean()
 
 
-def _pairs_case() -> tuple[Tensor, Tensor, float]:
+def _pairs_case(threshold: float | None = None) -> tuple[Tensor, Tensor, float]:
     is_same = torch.rand(P := whole(40, 60)) < 0.3
     is_same[:3], is_same[3:6] = True, False
     scores = (torch.randn(P) + 1.5 * is_same).mul(4).round().div(4)
-    return scores, is_same, float(scores[whole(0, P)])  # some scores equal the threshold
+    return scores, is_same, float(scores[whole(0, P)]) if threshold is None else threshold  # which some scores equal
 
 
 check_errors_at = Exercise(
-    solution=errors_at, cases=rounds(_pairs_case),
+    solution=errors_at, cases=lambda: [_pairs_case(0.75), *rounds(_pairs_case, 3)()],  # 0.75 tells all mistakes apart
     passed="Right: of the pairs of two speakers those let in, of the pairs of one those kept out.",
     mistakes={
         "False accepts first, then false rejects.": lambda *case: errors_at(*case)[::-1],
