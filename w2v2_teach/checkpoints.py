@@ -1,7 +1,5 @@
 """Models to disk and back, in Hugging Face's format: `config.json` and `model.safetensors` (or `pytorch_model.bin`)."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any, TypeVar

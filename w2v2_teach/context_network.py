@@ -1,7 +1,5 @@
 """Context network g: Z → C, a Transformer over the latent frames (arXiv 2006.11477, Sections 2 and 4.2)."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import torch

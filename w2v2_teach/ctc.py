@@ -4,8 +4,6 @@ A path is one token for each frame. Collapsing it (equal neighbors become one, t
 the probability of a text is that of all paths which collapse to it. The lattice adds them up in T steps.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby

@@ -1,7 +1,5 @@
 """Feature encoder f: X → Z, from waveform to latent frames (arXiv 2006.11477, Section 2), and what a frame can see."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import torch

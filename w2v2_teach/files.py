@@ -1,7 +1,5 @@
 """Where the course keeps its data, and files that appear whole or not at all, whatever interrupts the writing."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """Fine-tuning heads: the pre-trained model with a task's output layer on its context vectors (Section 3.3)."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

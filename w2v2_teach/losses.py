@@ -1,7 +1,5 @@
 """What the model is trained on: tell the true quantized frame from distractors (arXiv 2006.11477, Section 3.2)."""
 
-from __future__ import annotations
-
 import math
 
 import torch

@@ -1,7 +1,5 @@
 """Which latent frames the context network does not get to see (arXiv 2006.11477, Section 3.1 and Appendix A)."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -1,7 +1,5 @@
 """The whole model, put together from its components; no new mathematics here (arXiv 2006.11477, Figure 1)."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

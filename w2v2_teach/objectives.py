@@ -4,8 +4,6 @@ Next-step contrastive prediction is that of wav2vec (arXiv 1904.05862) and CPC (
 is that of language models. Both need a causal context network (`config.causal`).
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

@@ -1,7 +1,5 @@
 """Quantizer Z → Q: each latent frame picks one entry from each of G codebooks (arXiv 2006.11477, Section 2)."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import torch

@@ -1,7 +1,5 @@
 """The reference beside ours: transformers' model with the same weights, and how far they are apart, stage by stage."""
 
-from __future__ import annotations
-
 import torch
 import transformers
 from torch import Tensor

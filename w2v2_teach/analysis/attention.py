@@ -4,8 +4,6 @@ Functions of `weights` take maps (..., T, T) of real frames only, queries as row
 1. `attention_maps` returns such maps, without padding.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial

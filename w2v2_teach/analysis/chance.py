@@ -1,7 +1,5 @@
 """What blind guessing earns in the contrastive task, given the distractors that were drawn."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import torch

@@ -1,7 +1,5 @@
 """Codes and phones: usage of the codebooks, P(phone | code), purity, dwell times (arXiv 2006.11477, Appendix D)."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass

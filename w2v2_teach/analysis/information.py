@@ -1,7 +1,5 @@
 """Entropy and mutual information of labels and codes, from tables of counts."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The outputs of each layer: similarity of layers (CKA), and linear probes of each."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 

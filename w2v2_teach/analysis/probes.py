@@ -1,7 +1,5 @@
 """Probes of the context vectors: linear classifiers and k-means clusters, which need no codebook."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

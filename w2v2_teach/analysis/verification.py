@@ -1,7 +1,5 @@
 """Speaker verification: scores of pairs of recordings, detection errors, equal error rate."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import NamedTuple
 

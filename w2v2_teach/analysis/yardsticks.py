@@ -1,7 +1,5 @@
 """What a frame says without any learning: log-mel energies and MFCCs, the yardsticks of learned features."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np

@@ -4,8 +4,6 @@ Each command is a module with `add_options(parser)`, which also names the functi
 asked for is imported, so that `--help` does not wait for torch.
 """
 
-from __future__ import annotations
-
 import argparse
 import io
 import os

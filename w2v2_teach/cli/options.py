@@ -1,7 +1,5 @@
 """Options that several commands share: numbers, an option for each setting of a training, and where a run is kept."""
 
-from __future__ import annotations
-
 import math
 import shlex
 from argparse import SUPPRESS, ArgumentParser, ArgumentTypeError, BooleanOptionalAction, Namespace
@@ -12,6 +10,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 from w2v2_teach.speech.by_name import NAMED
 from w2v2_teach.training import distributed
+from w2v2_teach.training.run_folder import RunError
 from w2v2_teach.training.settings import TrainingSettings, option_name
 from w2v2_teach.training.trainer import Trainer
 
@@ -67,11 +66,18 @@ def add_run(parser: ArgumentParser) -> None:
 
 
 def run_training(trainer: Trainer, options: Namespace) -> None:
-    """Start or resume a training, go on to its end, and keep in its folder the command that began it."""
+    """Start or resume a training, go on to its end, and keep in its folder the command that began it.
+
+    Raises:
+        Interrupted, RunError, SettingsError: as the trainer's `start` and `records` do.
+    """
     trainer.start(options.resume)
     if not options.resume and distributed.rank() == 0:
         processes = distributed.count()
         launcher = f"torchrun --nproc-per-node {processes} -m w2v2_teach.cli --" if processes > 1 else "w2v2-teach"
-        options.out.mkdir(parents=True, exist_ok=True)
-        (options.out / "command.txt").write_text(f"{launcher} {shlex.join(options.words)}\n", encoding="utf-8")
+        try:
+            options.out.mkdir(parents=True, exist_ok=True)
+            (options.out / "command.txt").write_text(f"{launcher} {shlex.join(options.words)}\n", encoding="utf-8")
+        except OSError as error:
+            raise RunError(f"{options.out} cannot be written to: {error}") from error
     trainer.train()

@@ -1,7 +1,5 @@
 """Word confidence that can be believed: the temperature of the posteriors, and how reliable confidences are."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import groupby
 from typing import Any, NamedTuple

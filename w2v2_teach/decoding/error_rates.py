@@ -1,7 +1,5 @@
 """How far a transcript is from the reference: word and character error rates, errors of word boundaries."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import jiwer

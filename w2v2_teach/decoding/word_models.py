@@ -1,7 +1,5 @@
 """Word models by the names that the command line takes."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """When each word is said, from the forced alignment of its letters."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from itertools import groupby

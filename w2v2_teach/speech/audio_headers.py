@@ -4,8 +4,6 @@ libsndfile believes a header. Here the file itself is asked: a header that could
 memory, and a file that holds less than its header promises is refused.
 """
 
-from __future__ import annotations
-
 import io
 import mmap
 import re

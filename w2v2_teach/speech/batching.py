@@ -1,7 +1,5 @@
 """Utterances become batches: which of them share one, and how their waveforms are stacked."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple, TypeVar

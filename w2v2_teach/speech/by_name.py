@@ -1,7 +1,5 @@
 """Corpora by the names that the command line takes, one or several."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

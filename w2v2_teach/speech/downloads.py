@@ -1,7 +1,5 @@
 """Files from their publishers: fetched once, resumed after an interruption, verified, and unpacked safely."""
 
-from __future__ import annotations
-
 import gzip
 import logging
 import os

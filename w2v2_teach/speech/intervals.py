@@ -1,7 +1,5 @@
 """Stretches of an utterance and what is said in them: phones and words with their times."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """Corpora that their publishers give away: fetched on request, verified each time, kept in the cache."""
 
-from __future__ import annotations
-
 import os
 from importlib import resources
 from pathlib import Path

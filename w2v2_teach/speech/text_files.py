@@ -1,7 +1,5 @@
 """Text files as people write them: what is harmless is accepted, and what is not is named by file and line."""
 
-from __future__ import annotations
-
 import codecs
 import re
 import unicodedata

@@ -1,7 +1,5 @@
 """Long corpora are decoded once, into a file that the system maps into memory: cutting a piece out costs nothing."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Sequence
 

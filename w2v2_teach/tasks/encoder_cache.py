@@ -1,7 +1,5 @@
 """The latent frames of waveforms that a frozen feature encoder has encoded before."""
 
-from __future__ import annotations
-
 from hashlib import sha1
 
 import torch

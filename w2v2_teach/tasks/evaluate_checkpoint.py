@@ -1,7 +1,5 @@
 """What is measured of a checkpoint, depending on its head."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

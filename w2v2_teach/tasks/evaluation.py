@@ -1,7 +1,5 @@
 """Evaluation of a pre-trained model on held-out speakers."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 

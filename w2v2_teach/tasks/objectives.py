@@ -1,7 +1,5 @@
 """Tasks for the pre-training objectives of `objectives`, with the trainer, crops and settings of `pretraining`."""
 
-from __future__ import annotations
-
 from collections import Counter
 from dataclasses import replace
 from typing import Any

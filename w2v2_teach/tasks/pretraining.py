@@ -1,7 +1,5 @@
 """Pre-training on the masked contrastive task: what one update draws, computes and reports (Sections 3.1, 3.2, 4.2)."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path

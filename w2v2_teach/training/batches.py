@@ -1,7 +1,5 @@
 """Which utterances belong to which update."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any

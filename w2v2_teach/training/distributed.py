@@ -1,7 +1,5 @@
 """Training with several processes, one a device, as `torchrun` starts them: the one place where they talk."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager

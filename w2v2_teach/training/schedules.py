@@ -1,7 +1,5 @@
 """What changes from update to update: the learning rate, the Gumbel temperature, the seed."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from w2v2_teach.training.settings import TrainingSettings

@@ -1,7 +1,5 @@
 """How a training runs: the numbers that are not the model's. The command line has an option for each of them."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields

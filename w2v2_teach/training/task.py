@@ -1,7 +1,5 @@
 """What a `Trainer` asks of a task: the model, its data, its loss, and how it is measured."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol

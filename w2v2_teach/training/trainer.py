@@ -5,8 +5,6 @@ interrupted, and the state on disk needs only the number of the update. For that
 generator.
 """
 
-from __future__ import annotations
-
 import math
 import time
 from collections import Counter, defaultdict, deque
