@@ -384,6 +384,7 @@ def test_the_hub_is_asked_only_on_request_and_then_cached(hub, tmp_path):
     assert "model.safetensors: 100%" in run.stderr  # the progress bar
 
 
+@pytest.mark.slow
 def test_the_command_line_fetches_a_checkpoint(hub, tmp_path):
     environment = {**os.environ, "HF_ENDPOINT": hub.url.rstrip("/"), "HF_HUB_DISABLE_XET": "1"}
 
@@ -443,6 +444,7 @@ print(sorted({{"huggingface_hub", "requests", "httpx", "pooch", "transformers", 
     assert run.stdout == "[]\n"
 
 
+@pytest.mark.slow  # the hub's library tries again for half a minute
 def test_no_network_is_one_clear_sentence(tmp_path):
     run = load_from_hub("http://127.0.0.1:9", tmp_path / "cache", True)
     assert run.stdout == (
