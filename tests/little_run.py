@@ -18,7 +18,8 @@ from requirements import require
 from w2v2_teach.config import MICRO, Wav2Vec2Config
 from w2v2_teach.speech.by_name import train_and_dev
 from w2v2_teach.speech.corpora import Corpus
-from w2v2_teach.tasks.pretraining import RECIPES, Pretraining, PretrainingSettings
+from w2v2_teach.tasks.pretraining import RECIPES, Pretraining
+from w2v2_teach.tasks.settings import PretrainingSettings
 from w2v2_teach.training.trainer import Trainer
 
 CONFIG = replace(  # a frame sees 40 samples, every 80; a crop needs 6 frames, 440 samples

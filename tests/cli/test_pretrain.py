@@ -22,7 +22,8 @@ from w2v2_teach.model import Wav2Vec2ForPreTraining
 from w2v2_teach.speech import corpora, published
 from w2v2_teach.speech.corpora import Corpus, read_tables
 from w2v2_teach.tasks import evaluate_checkpoint
-from w2v2_teach.tasks.pretraining import RECIPES, PretrainingSettings
+from w2v2_teach.tasks.pretraining import RECIPES
+from w2v2_teach.tasks.settings import PretrainingSettings
 from w2v2_teach.training.run_folder import RunFolder, read_metrics
 from w2v2_teach.training.settings import option_name
 

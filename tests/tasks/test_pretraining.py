@@ -15,7 +15,8 @@ from w2v2_teach.speech import by_name
 from w2v2_teach.speech.audio import normalize
 from w2v2_teach.speech.corpora import Corpus
 from w2v2_teach.tasks.crops import CropDataset, Crops
-from w2v2_teach.tasks.pretraining import RECIPES, PretrainingSettings
+from w2v2_teach.tasks.pretraining import RECIPES
+from w2v2_teach.tasks.settings import PretrainingSettings
 from w2v2_teach.training.batches import KEPT_HOURS, rows_of_each
 from w2v2_teach.training.distributed import own_share
 from w2v2_teach.training.settings import SettingsError

@@ -4,7 +4,8 @@ from dataclasses import asdict, fields, replace
 
 import pytest
 
-from w2v2_teach.tasks.pretraining import RECIPES, PretrainingSettings
+from w2v2_teach.tasks.pretraining import RECIPES
+from w2v2_teach.tasks.settings import PretrainingSettings
 from w2v2_teach.training.schedules import learning_rate
 from w2v2_teach.training.settings import SettingsError, TrainingSettings, option_name
 

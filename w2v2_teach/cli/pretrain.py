@@ -7,7 +7,8 @@ from w2v2_teach.cli.options import CORPUS_HELP, MODEL_HELP, SEVERAL, add_run, ad
 from w2v2_teach.config import PRESETS
 from w2v2_teach.speech.by_name import train_and_dev
 from w2v2_teach.tasks.objectives import OBJECTIVES
-from w2v2_teach.tasks.pretraining import RECIPES, PretrainingSettings
+from w2v2_teach.tasks.pretraining import RECIPES
+from w2v2_teach.tasks.settings import PretrainingSettings
 from w2v2_teach.training.distributed import process_group
 from w2v2_teach.training.trainer import Trainer
 

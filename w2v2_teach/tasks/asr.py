@@ -1,7 +1,5 @@
 """What is said: fine-tuning with CTC, how well a recognizer transcribes, and whether it knows when words are said."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import islice
@@ -27,7 +25,8 @@ from w2v2_teach.speech.batching import for_each_utterance
 from w2v2_teach.speech.corpora import Corpus, Utterance
 from w2v2_teach.speech.intervals import Interval
 from w2v2_teach.tasks.crops import speeds
-from w2v2_teach.tasks.finetuning import Finetuning, FinetuningSettings, MicroBatch, begin_finetuning
+from w2v2_teach.tasks.finetuning import Finetuning, MicroBatch, begin_finetuning
+from w2v2_teach.tasks.settings import FinetuningSettings
 from w2v2_teach.training.task import Losses
 
 # What differs for TINY on two CPU cores. Its channels are a fifth of BASE's, and so are the spans over them.
@@ -67,7 +66,7 @@ class SpeechRecognition(Finetuning[FinetuningSettings]):
         super().__init__(model, settings, train, dev)
 
     @classmethod
-    def begin(cls, start: str, settings: FinetuningSettings, train: Corpus, dev: Corpus) -> SpeechRecognition:
+    def begin(cls, start: str, settings: FinetuningSettings, train: Corpus, dev: Corpus) -> "SpeechRecognition":
         """With the characters of both corpora for a vocabulary: a rare letter may be missing in a minute of labels."""
         vocabulary = Vocabulary.from_texts(utterance.text for utterance in (*train, *dev))
         model = begin_finetuning(Wav2Vec2ForCTC, start, settings, vocab_size=len(vocabulary))

@@ -1,8 +1,6 @@
 """The batches of pre-training and of fine-tuning: utterances of one or several corpora, or pieces of them."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -13,13 +11,10 @@ from w2v2_teach.feature_encoder import receptive_field
 from w2v2_teach.speech.audio import change_speed, narrowband, pad_batch
 from w2v2_teach.speech.batching import Batch
 from w2v2_teach.speech.corpora import Corpus
+from w2v2_teach.tasks.settings import FinetuningSettings, PretrainingSettings
 from w2v2_teach.training.batches import JointBatches
 from w2v2_teach.training.distributed import own_share
 from w2v2_teach.training.settings import SettingsError
-
-if TYPE_CHECKING:
-    from w2v2_teach.tasks.finetuning import FinetuningSettings
-    from w2v2_teach.tasks.pretraining import PretrainingSettings
 
 
 class Crops(NamedTuple):

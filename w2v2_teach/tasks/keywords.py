@@ -1,7 +1,5 @@
 """Keyword spotting: keywords cut from sentences, fine-tuning of a classifier, and its accuracy."""
 
-from __future__ import annotations
-
 from collections import Counter
 from typing import ClassVar
 
@@ -14,7 +12,8 @@ from w2v2_teach.heads import Wav2Vec2ForSequenceClassification
 from w2v2_teach.speech.batching import for_each_utterance
 from w2v2_teach.speech.by_name import joined
 from w2v2_teach.speech.corpora import DIGITS, Corpus
-from w2v2_teach.tasks.finetuning import Finetuning, LayerSumSettings, MicroBatch, begin_finetuning
+from w2v2_teach.tasks.finetuning import Finetuning, MicroBatch, begin_finetuning
+from w2v2_teach.tasks.settings import LayerSumSettings
 from w2v2_teach.training.settings import SettingsError
 from w2v2_teach.training.task import Losses
 
@@ -68,7 +67,7 @@ class KeywordSpotting(Finetuning[LayerSumSettings]):
     model: Wav2Vec2ForSequenceClassification
 
     @classmethod
-    def begin(cls, start: str, settings: LayerSumSettings, train: Corpus, dev: Corpus) -> KeywordSpotting:
+    def begin(cls, start: str, settings: LayerSumSettings, train: Corpus, dev: Corpus) -> "KeywordSpotting":
         """With a class for each word of `train`, on a weighted sum of the layers that are kept.
 
         Raises:

@@ -21,7 +21,8 @@ from w2v2_teach.quantizer import one_hot, perplexity
 from w2v2_teach.speech.batching import batches_for
 from w2v2_teach.speech.corpora import Corpus
 from w2v2_teach.tasks.crops import Crops
-from w2v2_teach.tasks.pretraining import Pretraining, PretrainingSettings
+from w2v2_teach.tasks.pretraining import Pretraining
+from w2v2_teach.tasks.settings import PretrainingSettings
 from w2v2_teach.training.settings import SettingsError
 from w2v2_teach.training.task import Losses, UpdateInputs
 

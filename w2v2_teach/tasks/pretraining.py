@@ -1,7 +1,6 @@
 """Pre-training on the masked contrastive task: what one update draws, computes and reports (Sections 3.1, 3.2, 4.2)."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -19,33 +18,11 @@ from w2v2_teach.quantizer import gumbel_noise, perplexity
 from w2v2_teach.speech.corpora import Corpus
 from w2v2_teach.tasks.crops import CropDataset, Crops, samples_for
 from w2v2_teach.tasks.evaluation import contrastive_metrics
+from w2v2_teach.tasks.settings import PretrainingSettings
 from w2v2_teach.training.distributed import averaged_over_processes, mean_over_processes, own_share
 from w2v2_teach.training.schedules import gumbel_temperature
-from w2v2_teach.training.settings import ADAM, SettingsError, TrainingSettings, setting
+from w2v2_teach.training.settings import ADAM, SettingsError
 from w2v2_teach.training.task import Losses, UpdateInputs
-
-
-@dataclass(frozen=True)
-class PretrainingSettings(TrainingSettings):
-    """`TrainingSettings`, and what pre-training has of its own. The defaults are BASE's."""
-
-    speed: float = setting(0.0, "how far a crop's speed, and with it its pitch, may change: 0.1 for 10 % up or down")
-    crop_seconds: float = setting(15.6, "longest piece of an utterance that is heard at once, in seconds")
-    temperature_start: float = setting(2.0, "Gumbel temperature of the first update")
-    temperature_decay: float = setting(0.999995, "factor on it after every update")
-    temperature_min: float = setting(0.5, "where it stops falling")
-    encoder_gradient: float = setting(0.1, "factor on the feature encoder's gradient")
-    feature_penalty: float = setting(10.0, "weight of mean(z²), the encoder's squared outputs")
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for name in ("crop_seconds", "temperature_start", "temperature_min"):
-            self.require(name, getattr(self, name) > 0, "more than 0")
-        self.require("speed", 0 <= self.speed < 1, "in [0, 1)")
-        self.require("temperature_decay", 0 < self.temperature_decay <= 1, "in (0, 1]")
-        for name in ("encoder_gradient", "feature_penalty"):
-            self.require(name, getattr(self, name) >= 0, "0 or more")
-
 
 # The paper's numbers (Section 4.2); those of TINY and MICRO were chosen for two CPU cores on the bundled corpus.
 RECIPES = {

@@ -1,7 +1,5 @@
 """Speaker verification: fine-tuning with ArcFace on the training speakers, equal error rate on held-out speakers."""
 
-from __future__ import annotations
-
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -26,7 +24,8 @@ from w2v2_teach.losses import arcface_loss
 from w2v2_teach.speech.batching import for_each_utterance
 from w2v2_teach.speech.by_name import joined
 from w2v2_teach.speech.corpora import Corpus
-from w2v2_teach.tasks.finetuning import Finetuning, LayerSumSettings, MicroBatch, begin_finetuning
+from w2v2_teach.tasks.finetuning import Finetuning, MicroBatch, begin_finetuning
+from w2v2_teach.tasks.settings import LayerSumSettings
 from w2v2_teach.training.settings import SettingsError, setting
 from w2v2_teach.training.task import Losses
 
@@ -81,7 +80,7 @@ class SpeakerRecognition(Finetuning[SpeakerSettings]):
     model: Wav2Vec2ForSpeakerVerification
 
     @classmethod
-    def begin(cls, start: str, settings: SpeakerSettings, train: Corpus, dev: Corpus) -> SpeakerRecognition:
+    def begin(cls, start: str, settings: SpeakerSettings, train: Corpus, dev: Corpus) -> "SpeakerRecognition":
         """With a class for each speaker of `train`, on a weighted sum of the layers that are kept.
 
         The context network has no dropout: it would make the frames' standard deviation, half of what is pooled,

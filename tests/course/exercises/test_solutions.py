@@ -28,7 +28,8 @@ from w2v2_teach.course.exercises import (
 from w2v2_teach.course.exercises import ctc as paths
 from w2v2_teach.masking import span_mask
 from w2v2_teach.model import Wav2Vec2Model
-from w2v2_teach.tasks.finetuning import Finetuning, FinetuningSettings
+from w2v2_teach.tasks.finetuning import Finetuning
+from w2v2_teach.tasks.settings import FinetuningSettings
 
 
 def test_codebook_statistics():
