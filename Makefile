@@ -11,8 +11,9 @@ LAB := --ip=127.0.0.1 --LabApp.default_url=/lab/tree/notebooks/00_welcome.ipynb 
 # Jupyter wants to be told that its user is root, as in a container; it listens on loopback only, and asks for a token.
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 CODE := w2v2_teach tests tools benchmarks data notebooks conftest.py
-# Two files at a time; a file's tests, and a notebook's cells, stay in order.
-PYTEST := $(BIN)/python -m pytest --numprocesses=2 --dist=loadfile
+# Two files at a time; a file's tests, and a notebook's cells, stay in order. So do the files: the longest, the one that
+# runs every notebook in JupyterLab, comes early.
+PYTEST := $(BIN)/python -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder
 
 .PHONY: help lab unit test lint lint-js format notebooks html parity speed pretraining_step label_efficiency recipes pretraining_designs objectives speakers keywords explorers clean
 .DEFAULT_GOAL := help
