@@ -55,6 +55,7 @@ def assert_parity(config: Wav2Vec2Config, seed: int) -> None:
         assert max(differences.values()) <= 1e-5, differences
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(20))
 def test_parity_on_random_configurations(seed):
     assert_parity(random_config(seed), seed)

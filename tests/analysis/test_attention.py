@@ -228,6 +228,7 @@ def test_without_any_head_attention_adds_only_its_bias(model, corpus):
     torch.testing.assert_close(without[1], layer.final_layer_norm(h + layer.feed_forward(h)), atol=1e-5, rtol=0)
 
 
+@pytest.mark.slow
 def test_ablation_compares_like_with_like(model, corpus, monkeypatch):
     monkeypatch.setattr("w2v2_teach.speech.batching.BATCH_SIZE", 3)
     sets = [[], [(1, 0)], [(0, 0), (0, 1), (1, 0), (1, 1)]]

@@ -19,6 +19,7 @@ def test_by_hand():
     assert chance.loss == pytest.approx((2 * math.log(3) + 2 * math.log(4)) / 4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("frames", "K", "entries"), [(79, 50, 64), (79, 100, 64), (40, 50, 4)])
 def test_a_blind_guesser_earns_it(frames, K, entries):
     generator = torch.Generator().manual_seed(0)

@@ -142,6 +142,7 @@ def test_a_model_that_is_not_there_is_one_sentence(folder):
     assert "nobody" in result.stderr
 
 
+@pytest.mark.slow
 def test_a_model_from_a_folder(folder, base_style):
     """Random weights write something, and the same thing each time."""
     Wav2Vec2ForCTC(replace(base_style, vocab_size=len(VOCABULARY))).save_pretrained(folder / "a model")

@@ -15,6 +15,7 @@ def little(tmp_path_factory):
     return little_corpus(tmp_path_factory.mktemp("corpus"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("style", ["base_style", "large_style"])
 def test_batch_mates_do_not_matter(style, little, request):
     model = Wav2Vec2ForCTC(request.getfixturevalue(style))
