@@ -2,14 +2,15 @@
 
     python data/ship_checkpoint.py runs/tiny tiny-pretrained
 
-The figures need the corpora that `w2v2-teach evaluate` needs. They go into `evaluation.json`; the card is written from
+Of a training in several stages, each with `--from` the model of the one before it, name all runs in their order. The
+figures need the corpora that `w2v2-teach evaluate` needs. They go into `evaluation.json`; the card is written from
 them and from the log. Of a pre-training, two early snapshots come along, to see codes sharpen: only what makes codes.
 """
 
 import json
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,7 +21,6 @@ from safetensors.torch import save_file
 from w2v2_teach.checkpoints import SHIPPED, Pretrained, architecture
 from w2v2_teach.cli.evaluate import save_results
 from w2v2_teach.config import Wav2Vec2Config
-from w2v2_teach.course.environment import versions
 from w2v2_teach.heads import Wav2Vec2ForCTC, Wav2Vec2ForSequenceClassification, Wav2Vec2ForSpeakerVerification
 from w2v2_teach.model import Wav2Vec2ForPreTraining
 from w2v2_teach.tasks.evaluate_checkpoint import evaluate_checkpoint
@@ -36,6 +36,7 @@ MODELS = {
         Wav2Vec2ForSequenceClassification,
     )
 }
+COUNTED = "update", "hours_of_audio"  # in the log
 DIGITS_KEPT = 5  # of each number in the log
 SNAPSHOTS = 1_000, 4_000  # updates
 MAKES_CODES = "wav2vec2.feature_extractor.", "wav2vec2.feature_projection.layer_norm.", "quantizer."  # what codes need
@@ -50,21 +51,29 @@ class Kind(NamedTuple):
     figures: Callable[[Results, Wav2Vec2Config], str]  # the table and what its rows mean
 
 
-def main(run: Path, name: str) -> None:
-    folder = SHIPPED / name
-    state = RunFolder(run).load()
+def main(runs: Sequence[Path], name: str) -> None:
+    folder, run = SHIPPED / name, runs[-1]
     model = MODELS[architecture(run / "model")].from_pretrained(run / "model")
     model.save_pretrained(folder, torch.float16)
-    shutil.copy(run / "command.txt", folder)
+    (folder / "command.txt").write_text("".join((run / "command.txt").read_text("utf-8") for run in runs), "utf-8")
     if (run / "model" / "vocab.json").is_file():
         shutil.copy(run / "model" / "vocab.json", folder)
     if isinstance(model, Wav2Vec2ForPreTraining):
-        keep_snapshots(run, folder)
-    log = read_metrics(run / "metrics.jsonl")
+        keep_snapshots(runs[0], folder)
+    log = joined_log([read_metrics(run / "metrics.jsonl") for run in runs])
     lines = ({k: v if isinstance(v, int) else float(f"{v:.{DIGITS_KEPT}g}") for k, v in line.items()} for line in log)
     (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
     save_results(folder / "evaluation.json", name, evaluate_checkpoint(name))
-    (folder / "README.md").write_text(card(name, model, state, log, run), encoding="utf-8")
+    (folder / "README.md").write_text(card(name, model, runs, log), encoding="utf-8")
+
+
+def joined_log(logs: Sequence[list[dict[str, float]]]) -> list[dict[str, float]]:
+    """The stages' lines one after the other; updates and hours are counted on from stage to stage."""
+    joined: list[dict[str, float]] = []
+    for log in logs:
+        before = joined[-1] if joined else dict.fromkeys(COUNTED, 0)
+        joined += [line | {key: before[key] + line[key] for key in COUNTED} for line in log]
+    return joined
 
 
 def keep_snapshots(run: Path, folder: Path) -> None:
@@ -74,11 +83,11 @@ def keep_snapshots(run: Path, folder: Path) -> None:
         save_file(kept, folder / f"codes-{update:06}.safetensors")
 
 
-def card(name: str, model: Pretrained, state: dict[str, Any], log: list[dict], run: Path) -> str:
+def card(name: str, model: Pretrained, runs: Sequence[Path], log: list[dict[str, float]]) -> str:
     folder = SHIPPED / name
     results = json.loads((folder / "evaluation.json").read_text(encoding="utf-8"))
-    settings, size = state["settings"], (folder / "model.safetensors").stat().st_size / 1e6
-    kind, command = KINDS[type(model).__name__], (folder / "command.txt").read_text(encoding="utf-8").strip()
+    size, kind = (folder / "model.safetensors").stat().st_size / 1e6, KINDS[type(model).__name__]
+    commands = "".join(f"    {line}\n" for line in (folder / "command.txt").read_text(encoding="utf-8").splitlines())
     updates = [0, *(line["update"] for line in log)]
     spans = [after - before for before, after in pairwise(updates)]
     minutes = sum(line["seconds_per_update"] * span for line, span in zip(log, spans, strict=True)) / 60
@@ -94,12 +103,10 @@ It comes in half precision ({size:.1f} MB), and loads as `{type(model).__name__}
 
 ## How it was made
 
-    {command}
-    python data/ship_checkpoint.py {run} {name}
+{commands}    python data/ship_checkpoint.py {" ".join(map(str, runs))} {name}
 
-Seed {settings["seed"]}, {state["update"]:,} updates of {settings["batch_size"]} utterances, {state["hours"]:.1f} hours
-of audio heard, {minutes:.0f} minutes of training on the processor, with {versions()}.
-The log is `metrics.jsonl`.{snapshots}
+Seed {RunFolder(runs[-1]).load()["settings"]["seed"]}, {updates[-1]:,} updates, {log[-1]["hours_of_audio"]:.1f} hours of
+audio heard, {minutes:.0f} minutes of training. The log is `metrics.jsonl`.{snapshots}
 
 ## Figures
 
@@ -256,4 +263,5 @@ KINDS = {
 }
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2])
+    *paths, shipped_as = sys.argv[1:]
+    main([Path(path) for path in paths], shipped_as)

@@ -66,9 +66,17 @@ class Pretrained(nn.Module):
             weights |= read_weights(path)
         if not hasattr(model, BASE_PREFIX.rstrip(".")):
             weights = _base_weights(weights)
-        _check_fit(model, weights, weights_path)
-        model.load_state_dict(weights, strict=False)  # strict but for MAY_BE_MISSING, which has been checked
-        return model.eval()
+        return model.load_weights(weights, weights_path)
+
+    def load_weights(self: Model, weights: dict[str, Tensor], source: Path) -> Model:
+        """Take the weights, by their names, which come from the file `source`; returns the model, for inference.
+
+        Raises:
+            CheckpointError: a key that is missing, unknown, or of another shape.
+        """
+        _check_fit(self, weights, source)
+        self.load_state_dict(weights, strict=False)  # strict but for MAY_BE_MISSING, which has been checked
+        return self.eval()
 
     def save_pretrained(self, folder: str | Path, dtype: torch.dtype = torch.float32) -> None:
         """Write `config.json` and `model.safetensors`; each file appears whole or not at all.
@@ -111,10 +119,10 @@ def read_weights(path: Path) -> dict[str, Tensor]:
             raise CheckpointError(f"{path} holds more than weights: {key!r} is no tensor of floating-point numbers.")
         if not tensor.float().isfinite().all():
             raise CheckpointError(f"{path}: {key} has values that are NaN or infinite; get another copy or checkpoint.")
-    return {_current_name(key): tensor for key, tensor in weights.items()}
+    return {current_name(key): tensor for key, tensor in weights.items()}
 
 
-def _current_name(key: str) -> str:
+def current_name(key: str) -> str:
     for old, new in RENAMED.items():
         if key.endswith(old):
             return key.removesuffix(old) + new

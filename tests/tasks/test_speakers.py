@@ -1,6 +1,7 @@
 """Speakers are learned by angles, and verified by pairs, on a corpus of tones."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -8,8 +9,7 @@ import torch
 from little_run import CONFIG, little_corpus
 from torch.nn import functional as F
 
-from w2v2_teach.analysis.verification import equal_error_rate_interval as interval
-from w2v2_teach.analysis.verification import error_rates_at
+from w2v2_teach.analysis.verification import error_rates_at, resampled_equal_error_rates
 from w2v2_teach.config import SAMPLE_RATE
 from w2v2_teach.heads import Wav2Vec2ForSpeakerVerification
 from w2v2_teach.losses import arcface_loss
@@ -143,7 +143,7 @@ def test_of_two_corpora_each_has_its_rate(little, pretrained):
 
 
 def test_what_is_measured_of_held_out_speakers(task, little, monkeypatch):
-    monkeypatch.setattr(speakers, "equal_error_rate_interval", lambda *args: interval(*args, draws=20))
+    monkeypatch.setattr(speakers, "resampled_equal_error_rates", partial(resampled_equal_error_rates, draws=20))
     model = task().model
     results = evaluate_speaker_model(model, little.dev, little.train, little.train)
     trials, trained = speaker_trials(model, little.train), results["trained"]

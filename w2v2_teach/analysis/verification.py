@@ -50,14 +50,15 @@ def detection_errors(trials: Trials) -> DetectionErrors:
     return DetectionErrors(thresholds, false_accepts, false_rejects)
 
 
-def equal_error_rate_interval(
+def resampled_equal_error_rates(
     embeddings: np.ndarray, speakers: Sequence[str], draws: int = 1000, seed: int = 0
-) -> tuple[float, float]:
-    """The 95 % interval of the equal error rate of all pairs, if other speakers of the same kind had been there.
+) -> np.ndarray:
+    """The equal error rate of all pairs, had other speakers of the same kind been there: (draws,).
 
     Bootstrap: speakers are drawn with replacement, as many as there are, and the trials counted again: pairs of one
     speaker as often as that one is drawn, pairs of two as often as both are. (Pairs share voices: an interval from
-    drawing pairs would be far too narrow, arXiv 2306.01198.) Draws without pairs of both kinds do not count.
+    drawing pairs would be far too narrow, arXiv 2306.01198.) NaN where a draw has no pairs of both kinds. The same
+    seed draws the same speakers, so that two embeddings can be compared draw by draw.
 
     Args:
         embeddings: (n, E), not normalized.
@@ -70,15 +71,20 @@ def equal_error_rate_interval(
     scores, is_same = (part[order] for part in trials)  # (P,) by rising score
     names, speaker = np.unique(speakers, return_inverse=True)  # (S,), (n,)
     one, other = (speaker[side[order]] for side in np.triu_indices(len(speaker), k=1))  # (P,)
-    generator, rates = np.random.default_rng(seed), []
-    for _ in range(draws):
+    generator, rates = np.random.default_rng(seed), np.full(draws, np.nan)
+    for draw in range(draws):
         times = np.bincount(generator.integers(len(names), size=len(names)), minlength=len(names))  # (S,)
         weights = times[one] * np.where(is_same, 1, times[other])  # (P,)
         same, different = np.cumsum(weights * is_same), np.cumsum(weights * ~is_same)  # (P,) up to each score
         if same[-1] and different[-1]:
             errors = DetectionErrors(scores, 1 - different / different[-1], same / same[-1])
-            rates.append(equal_error_rate(errors)[0])
-    low, high = np.quantile(rates, [0.025, 0.975])
+            rates[draw] = equal_error_rate(errors)[0]
+    return rates
+
+
+def interval(resampled: np.ndarray) -> tuple[float, float]:
+    """The 95 % interval of a figure from its resampled values (draws,), without those that are NaN."""
+    low, high = np.nanquantile(resampled, [0.025, 0.975])
     return float(low), float(high)
 
 

@@ -1,4 +1,4 @@
-"""The command line: `w2v2-teach check | download | pretrain | finetune | evaluate | transcribe`.
+"""The command line: `w2v2-teach check | download | convert | pretrain | finetune | evaluate | transcribe`.
 
 Each command is a module with `add_options(parser)`, which also names the function to run. Only the command that is
 asked for is imported, so that `--help` does not wait for torch.
@@ -18,6 +18,7 @@ from w2v2_teach.errors import CourseError
 COMMANDS = {
     "check": "show what this machine has, what is missing, and how to get it",
     "download": "fetch a corpus or a published checkpoint from its publisher",
+    "convert": "write a checkpoint of fairseq or torchaudio in Hugging Face's format",
     "pretrain": "pre-train a model on speech without labels",
     "finetune": "fine-tune a pre-trained model on labels",
     "evaluate": "measure a model on speakers it was not trained on",

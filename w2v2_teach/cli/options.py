@@ -8,6 +8,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
+from w2v2_teach.course.environment import versions
 from w2v2_teach.speech.by_name import NAMED
 from w2v2_teach.training import distributed
 from w2v2_teach.training.run_folder import RunError
@@ -66,7 +67,7 @@ def add_run(parser: ArgumentParser) -> None:
 
 
 def run_training(trainer: Trainer, options: Namespace) -> None:
-    """Start or resume a training, go on to its end, and keep in its folder the command that began it.
+    """Start or resume a training, go on to its end, and keep in its folder the command and the machine that began it.
 
     Raises:
         Interrupted, RunError, SettingsError: as the trainer's `start` and `records` do.
@@ -77,7 +78,8 @@ def run_training(trainer: Trainer, options: Namespace) -> None:
         launcher = f"torchrun --nproc-per-node {processes} -m w2v2_teach.cli --" if processes > 1 else "w2v2-teach"
         try:
             options.out.mkdir(parents=True, exist_ok=True)
-            (options.out / "command.txt").write_text(f"{launcher} {shlex.join(options.words)}\n", encoding="utf-8")
+            lines = f"{launcher} {shlex.join(options.words)}\n# {versions()}\n"
+            (options.out / "command.txt").write_text(lines, encoding="utf-8")
         except OSError as error:
             raise RunError(f"{options.out} cannot be written to: {error}") from error
     trainer.train()

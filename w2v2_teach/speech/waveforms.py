@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from tqdm.auto import tqdm
@@ -24,11 +25,16 @@ def map_waveforms(utterances: Sequence[Utterance]) -> list[np.ndarray]:
     path = cache_folder() / "waveforms" / f"{_fingerprint(utterances)}.f16"
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as partial, partial.open("wb") as file:
-            for utterance in tqdm(utterances, unit="utterance", desc="decoding"):
-                file.write(normalize(utterance.waveform()).numpy().astype(np.float16).tobytes())
+        with replacing(path) as partial, partial.open("wb") as file, ThreadPoolExecutor() as pool:
+            waveforms = pool.map(_decoded, utterances)  # libsndfile lets other threads run while it decodes
+            for waveform in tqdm(waveforms, "decoding", len(utterances), unit="utterance"):
+                file.write(waveform)
     everything = np.memmap(path, np.float16, mode="r", shape=(sum(lengths),))  # (all L together,)
     return np.split(everything, np.cumsum(lengths)[:-1])
+
+
+def _decoded(utterance: Utterance) -> bytes:
+    return normalize(utterance.waveform()).numpy().astype(np.float16).tobytes()
 
 
 def _fingerprint(utterances: Sequence[Utterance]) -> str:

@@ -15,8 +15,9 @@ from w2v2_teach.analysis.verification import (
     all_pairs,
     detection_errors,
     equal_error_rate,
-    equal_error_rate_interval,
     error_rates_at,
+    interval,
+    resampled_equal_error_rates,
 )
 from w2v2_teach.analysis.yardsticks import yardstick_outputs
 from w2v2_teach.heads import Wav2Vec2ForSpeakerVerification
@@ -164,7 +165,7 @@ def evaluate_speaker_model(
         embeddings |= {"trained": speaker_embeddings(model, corpus), "untrained": speaker_embeddings(untrained, corpus)}
         for name, x in embeddings.items():
             metrics = verification_metrics(all_pairs(x, speakers)) | {"speakers": len(set(speakers))}
-            metrics["eer_low"], metrics["eer_high"] = equal_error_rate_interval(x, speakers)
+            metrics["eer_low"], metrics["eer_high"] = interval(resampled_equal_error_rates(x, speakers))
             found.setdefault(name, {}).update({prefix + key: value for key, value in metrics.items()})
         accepts, rejects = error_rates_at(all_pairs(embeddings["trained"], speakers), threshold)
         found["trained"] |= {f"{prefix}false_accepts": accepts, f"{prefix}false_rejects": rejects}
