@@ -88,6 +88,32 @@ def test_several_corpora_and_no_long_utterances(finetune, tmp_path):
     assert {"dev_wer", "dev_other_wer"} <= read_metrics(tmp_path / "run" / "metrics.jsonl")[-1].keys()
 
 
+@pytest.fixture(scope="module")
+def spoken_numbers(tmp_path_factory):
+    """In every utterance two keywords, one after the other, by two speakers in each part."""
+    folder = write_corpus(tmp_path_factory.mktemp("numbers"))
+    rows = [line.split("\t") for line in (folder / "utterances.tsv").read_text().splitlines()]
+    lines = ["id\tstart\tend\tword"]
+    for row in rows[1:]:
+        row[1] += f" {int(row[0][-1]) % 2}"
+        middle, end = int(row[4]) / 32_000, int(row[4]) / 16_000
+        lines += [f"{row[0]}\t0.0\t{middle}\tone", f"{row[0]}\t{middle}\t{end}\ttwo"]
+    (folder / "utterances.tsv").write_text("".join("\t".join(row) + "\n" for row in rows))
+    (folder / "words.tsv").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+@pytest.mark.parametrize(("task", "metric"), [("speaker", "dev_eer"), ("keyword", "dev_accuracy")])
+def test_speakers_and_keywords_are_learned_by_the_command_line_too(task, metric, spoken_numbers, pretrained, tmp_path):
+    words = ["finetune", task, "--corpus", spoken_numbers, "--from", pretrained, "--out", tmp_path / "run"]
+    if task == "speaker":
+        words += ["--crop-seconds", "0.1"]
+    result = invoke(*words, *SHORT)
+    assert (result.exit_code, result.stdout) == (0, ""), result.stderr
+    assert metric in read_metrics(tmp_path / "run" / "metrics.jsonl")[-1]
+    assert (tmp_path / "run" / "model" / "model.safetensors").is_file()
+
+
 def test_settings_that_are_switches_can_be_switched_off(finetune, tmp_path):
     assert finetune(tmp_path, "--no-freeze-encoder").exit_code == 0
     assert [line["trained_layers"] for line in read_metrics(tmp_path / "metrics.jsonl")] == [1, 4, 4, 4]

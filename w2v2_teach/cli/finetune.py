@@ -73,6 +73,7 @@ def finetune(options: Namespace) -> None:
         if options.minutes is not None:
             train = joined([part.minutes(options.minutes, settings.seed) for part in train.parts])
         task = options.task.begin(options.start, settings, train, dev)
-        if left_out := len(train) - len(task.train_corpus):
-            print(f"{left_out} of {len(train)} utterances are left out: longer than {settings.longest_seconds:g} s.")
+        longest = settings.longest_seconds
+        if longest is not None and (left_out := len(train) - sum(len(part.at_most(longest)) for part in train.parts)):
+            print(f"{left_out} of {len(train)} utterances are left out: longer than {longest:g} s.")
         run_training(Trainer(task, settings, options.out, own_device), options)
